@@ -1,0 +1,53 @@
+# `make help` lists what can be done; each target only calls a short script.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+CLUSTER := PYTHONPATH=hack python3 -m cluster
+
+.PHONY: help up down test venv lock lint unit integration rules e2e generate local bench
+
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+up: ## A kind cluster with the monitoring stack and the chart, from nothing; run again to repair
+	$(CLUSTER) up
+
+down: ## Delete that cluster
+	$(CLUSTER) down
+
+local: $(VENV)/.installed ## API, simulator, Prometheus and Alertmanager as processes on this machine, no Kubernetes
+	$(BIN)/python -m hack.local
+
+test: lint unit integration rules e2e ## Everything: lint, unit, integration, promtool and e2e on kind
+
+venv: $(VENV)/.installed ## The development environment in .venv
+
+$(VENV)/.installed: requirements/dev.txt hack/venv
+	hack/venv $(VENV)
+
+lock: $(VENV)/.installed ## Pin the dependencies of every image anew
+	PATH=$(CURDIR)/$(BIN):$$PATH hack/lock --upgrade
+
+generate: $(VENV)/.installed ## Write the rules from the catalogue
+	PYTHONPATH=operator $(BIN)/python -m threshold_operator generate
+
+lint: $(VENV)/.installed ## ruff, mypy --strict, import-linter, and that generated files are current
+	hack/lint $(BIN)
+
+unit: $(VENV)/.installed ## Unit tests: no network, no cluster
+	$(BIN)/pytest tests/unit
+
+integration: $(VENV)/.installed ## Real PostgreSQL, Prometheus, Alertmanager and IB client on loopback
+	hack/debian-packages postgresql prometheus prometheus-alertmanager
+	$(BIN)/pytest tests/integration
+
+rules: $(VENV)/.installed ## promtool tests of the rules
+	hack/debian-packages prometheus
+	$(BIN)/pytest tests/rules
+
+e2e: $(VENV)/.installed ## The whole product on a kind cluster of its own
+	hack/e2e $(BIN)
+
+bench: $(VENV)/.installed ## Print figures; asserts nothing
+	$(BIN)/pytest tests/bench -s

@@ -1,0 +1,1 @@
+"""A trading API on Interactive Brokers Gateway whose every failure shows on a metric."""

@@ -1,0 +1,1 @@
+"""Turns AlertThreshold objects into Prometheus rules, and proves that they took effect."""

@@ -1,0 +1,1 @@
+"""Speaks the TWS wire protocol, so that everything runs without an IB account."""
