@@ -1,0 +1,175 @@
+"""The catalogue: every alert that can be tuned, from ``files/catalogue.yaml`` of the chart.
+
+It is the single source of truth. The chart's rules are generated from it, and objects are checked
+against it, so an alert, a bound or a scope label is written down once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+
+from threshold_operator.model import AlertThreshold, Comparator, Problem, Severity
+
+#: Stands for the release's namespace in generated files; the chart fills it in.
+NAMESPACE_TOKEN = "__NAMESPACE__"  # noqa: S105 - not a password
+
+Duration = Annotated[str, Field(pattern=r"^([0-9]+(ms|s|m|h|d|w))+$")]
+
+
+class CatalogueError(ValueError):
+    """The catalogue itself is wrong: a mistake of its author, not of a user."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Signal(_Strict):
+    """What is measured: one series per namespace, and per value of the scope label."""
+
+    name: Annotated[str, Field(pattern=r"^stocks:[a-z0-9_]+:[a-z0-9_]+$")]
+    expr: str
+
+    @model_validator(mode="after")
+    def _selects_the_release(self) -> Self:
+        if f'namespace="{NAMESPACE_TOKEN}"' not in self.expr:
+            raise ValueError(f'expr must select namespace="{NAMESPACE_TOKEN}"')
+        return self
+
+
+class Bounds(_Strict):
+    """Numbers outside can't be right, or could never fire."""
+
+    min: FiniteFloat
+    max: FiniteFloat
+
+
+class TierDefaults(_Strict):
+    """One severity as the chart ships it; without a threshold silent until an object sets one."""
+
+    threshold: FiniteFloat | None = None
+    for_: Duration = Field(alias="for")
+    keep_firing_for: Duration | None = Field(default=None, alias="keepFiringFor")
+
+
+class Entry(_Strict):
+    """One alert. ``description`` may use ``{value}``, ``{limit}`` and the scope label in braces."""
+
+    name: Annotated[str, Field(pattern=r"^Stocks([A-Z][a-z0-9]+)+$")]
+    summary: str
+    description: str
+    unit: Annotated[str, Field(pattern=r"^(seconds|ratio|count|per_minute)$")]
+    comparator: Comparator
+    signal: Signal
+    scope: Annotated[str, Field(pattern=r"^[a-z_]+$")] | None = None
+    bounds: Bounds
+    absent: str
+    tiers: dict[Severity, TierDefaults]
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if set(self.tiers) != set(Severity):
+            raise ValueError("tiers must hold warning and critical")
+        numbers = {s: t.threshold for s, t in self.tiers.items() if t.threshold is not None}
+        problems = list(self._number_problems(numbers))
+        if problems:
+            raise ValueError("; ".join(str(problem) for problem in problems))
+        return self
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that tell the signal's instances apart."""
+        return ("namespace", self.scope) if self.scope else ("namespace",)
+
+    def default(self, severity: Severity) -> float | None:
+        """The chart's number for a tier; ``None`` where the tier is silent by default."""
+        return self.tiers[severity].threshold
+
+    def problems(self, threshold: AlertThreshold) -> Iterator[Problem]:
+        """What stops an object from being put in force for this alert."""
+        yield from self._scope_problems(threshold.spec.match)
+        numbers = {severity: tier.threshold for severity, tier in threshold.spec.tiers.items()}
+        for problem in self._number_problems(numbers):
+            yield Problem(f"spec.{problem.field}", problem.message)
+
+    def _scope_problems(self, match: Mapping[str, str]) -> Iterator[Problem]:
+        for label in match:
+            if self.scope is None:
+                yield Problem("spec.match", f"{self.name} has no scope label; remove match")
+            elif label != self.scope:
+                text = f"{self.name} can only be matched by {self.scope}"
+                yield Problem(f"spec.match.{label}", text)
+
+    def _number_problems(self, numbers: Mapping[Severity, float]) -> Iterator[Problem]:
+        low, high = self.bounds.min, self.bounds.max
+        for severity, number in numbers.items():
+            if not low <= number <= high:
+                text = f"is {number:g}, must lie between {low:g} and {high:g} {self.unit}"
+                yield Problem(f"{severity}.threshold", text)
+        if len(numbers) == len(Severity):
+            yield from self._order_problems(numbers[Severity.WARNING], numbers[Severity.CRITICAL])
+
+    def _order_problems(self, warning: float, critical: float) -> Iterator[Problem]:
+        if self.comparator.beyond(critical, warning):
+            return
+        side = "above" if self.comparator is Comparator.ABOVE else "below"
+        text = f"is {critical:g}, must lie {side} warning.threshold ({warning:g})"
+        yield Problem("critical.threshold", text)
+
+
+class Catalogue:
+    """The entries by alert name, in the order of the file."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        names = [entry.name for entry in entries]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise CatalogueError(f"alerts named twice: {', '.join(sorted(twice))}")
+        self._entries = {entry.name: entry for entry in entries}
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    def __getitem__(self, alert: str) -> Entry:
+        return self._entries[alert]
+
+    @classmethod
+    def load(cls, path: Path) -> Catalogue:
+        """Read a catalogue file.
+
+        :raises CatalogueError: naming the file and each wrong entry.
+        """
+        try:
+            document = yaml.safe_load(path.read_text())
+            return cls([_entry(raw) for raw in document["alerts"]])
+        except (OSError, yaml.YAMLError, KeyError, TypeError, CatalogueError) as error:
+            raise CatalogueError(f"{path}: {error}") from error
+
+    def problems(self, threshold: AlertThreshold) -> list[Problem]:
+        """What stops an object from being put in force; empty where nothing does."""
+        entry = self._entries.get(threshold.spec.alert)
+        if entry is None:
+            known = ", ".join(sorted(self._entries))
+            text = f"{threshold.spec.alert} is not in the catalogue; known: {known}"
+            return [Problem("spec.alert", text)]
+        return list(entry.problems(threshold))
+
+
+def _entry(raw: Any) -> Entry:
+    try:
+        return Entry.model_validate(raw)
+    except ValidationError as error:
+        name = raw.get("name", "?") if isinstance(raw, dict) else "?"
+        details = "; ".join(f"{'.'.join(map(str, d['loc']))}: {d['msg']}" for d in error.errors())
+        raise CatalogueError(f"{name}: {details}") from error
+
+
+def kebab(alert: str) -> str:
+    """``StocksPnlMoveUnusual`` -> ``stocks-pnl-move-unusual``, for names of files and objects."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", alert).lower()

@@ -1,0 +1,179 @@
+"""What an AlertThreshold is, parsed once and trusted inside.
+
+Everything a user wrote arrives here as a plain mapping (from the API server or a YAML file) and
+leaves as a frozen :class:`AlertThreshold`, or as :class:`InvalidThresholdError` with one
+:class:`Problem` per field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    model_validator,
+)
+
+GROUP, VERSION, KIND, PLURAL = "stocks-fastapi.io", "v1alpha1", "AlertThreshold", "alertthresholds"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+#: ``source`` of the chart's own numbers; no object may bear this name.
+DEFAULT_SOURCE = "default"
+
+
+class Severity(StrEnum):
+    """The tiers of an alert, mildest first."""
+
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Comparator(StrEnum):
+    """On which side of the threshold an alert fires."""
+
+    ABOVE = ">"
+    BELOW = "<"
+
+    def beyond(self, value: float, reference: float) -> bool:
+        """Whether ``value`` lies further in the alert's direction than ``reference``."""
+        return value > reference if self is Comparator.ABOVE else value < reference
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with one field; the message names the limit and the fix."""
+
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
+
+
+class InvalidThresholdError(ValueError):
+    """The object can't be put in force as it is; trying again without an edit is pointless."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(str(problem) for problem in problems))
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Tier(_Strict):
+    """The number of one severity, in the unit of the alert's signal."""
+
+    threshold: FiniteFloat
+
+
+LabelValue = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class Spec(_Strict):
+    """``spec`` of an AlertThreshold, as the user wrote it."""
+
+    alert: str
+    match: Annotated[dict[str, LabelValue], Field(max_length=1)] = Field(default_factory=dict)
+    warning: Tier | None = None
+    critical: Tier | None = None
+    mode: Literal["Enforce"] = "Enforce"
+    # Not strict: in JSON and YAML a time is a string.
+    expiresAt: Annotated[AwareDatetime, Field(strict=False)] | None = None  # noqa: N815
+    reason: Annotated[str, Field(max_length=256)] = ""
+
+    @model_validator(mode="after")
+    def _sets_a_number(self) -> Spec:
+        if self.warning is None and self.critical is None:
+            raise ValueError("sets no number; give warning.threshold, critical.threshold or both")
+        return self
+
+    @property
+    def tiers(self) -> dict[Severity, Tier]:
+        """The tiers that this object sets, mildest first."""
+        tiers = {Severity.WARNING: self.warning, Severity.CRITICAL: self.critical}
+        return {severity: tier for severity, tier in tiers.items() if tier is not None}
+
+
+@dataclass(frozen=True)
+class AlertThreshold:
+    """A valid object. ``generation`` counts its edits (metadata.generation)."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    created: datetime
+    spec: Spec
+
+    @classmethod
+    def parse(cls, body: Mapping[str, Any], namespace: str = "") -> AlertThreshold:
+        """Read an object as the API server or a YAML file gives it.
+
+        :param namespace: for files that name none.
+        :raises InvalidThresholdError: with a problem for each field that is wrong.
+        """
+        meta = body.get("metadata") or {}
+        problems = [*_identity_problems(body, meta), *_spec_problems(body.get("spec"))]
+        if problems:
+            raise InvalidThresholdError(problems)
+        return cls(
+            namespace=meta.get("namespace") or namespace,
+            name=meta["name"],
+            uid=meta.get("uid", ""),
+            generation=meta.get("generation", 1),
+            created=_parse_time(meta.get("creationTimestamp")),
+            spec=Spec.model_validate(body["spec"]),
+        )
+
+    @property
+    def scope(self) -> str:
+        """For people: ``symbol=TSLA``, or ``*`` where everything is meant."""
+        return ",".join(f"{label}={value}" for label, value in self.spec.match.items()) or "*"
+
+    def expired(self, now: datetime) -> bool:
+        """Whether the numbers no longer hold at ``now``."""
+        return self.spec.expiresAt is not None and self.spec.expiresAt <= now
+
+
+def _identity_problems(body: Mapping[str, Any], meta: Mapping[str, Any]) -> Iterator[Problem]:
+    if (body.get("apiVersion"), body.get("kind")) != (API_VERSION, KIND):
+        found = f"{body.get('apiVersion')}/{body.get('kind')}"
+        yield Problem("kind", f"is {found}, must be {API_VERSION}/{KIND}")
+    if not meta.get("name"):
+        yield Problem("metadata.name", "is missing; name the object")
+    if meta.get("name") == DEFAULT_SOURCE:
+        text = f"{DEFAULT_SOURCE!r} stands for the chart's own numbers; choose another name"
+        yield Problem("metadata.name", text)
+
+
+def _spec_problems(spec: Any) -> list[Problem]:
+    if not isinstance(spec, Mapping):
+        return [Problem("spec", "is missing; it says which alert gets which number")]
+    try:
+        Spec.model_validate(spec)
+    except ValidationError as error:
+        return [_problem(detail) for detail in error.errors()]
+    return []
+
+
+def _problem(detail: Any) -> Problem:
+    field = ".".join(["spec", *(str(part) for part in detail["loc"])])
+    if detail["type"] == "extra_forbidden":
+        return Problem(field, "is not a field of AlertThreshold; remove it")
+    return Problem(field, detail["msg"].removeprefix("Value error, "))
+
+
+def _parse_time(text: str | None) -> datetime:
+    """Files carry no creation time: they count as the oldest."""
+    return datetime.fromisoformat(text) if text else datetime.min.replace(tzinfo=UTC)
