@@ -1,0 +1,68 @@
+"""Runs promtool on what ships: the chart's rule files, and objects rendered by the operator's code.
+
+Each ``*.yaml`` here is a promtool test. It finds the chart's files under ``rules/`` and the
+rendered objects of ``thresholds/`` under ``thresholds/``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from threshold_operator.catalogue import NAMESPACE_TOKEN, Catalogue
+from threshold_operator.model import AlertThreshold
+from threshold_operator.render import rule_file, threshold_group
+
+HERE = Path(__file__).parent
+FILES = HERE.parents[1] / "charts" / "stocks-fastapi" / "files"
+CASES = sorted(HERE.glob("*.yaml"))
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    found = shutil.which("promtool")
+    assert found, "promtool is missing: `make rules` installs it (Debian package prometheus)"
+    return found
+
+
+@pytest.fixture(scope="session")
+def workbench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rules")
+    shutil.copytree(FILES / "rules", folder / "rules")
+    (folder / "thresholds").mkdir()
+    catalogue = Catalogue.load(FILES / "catalogue.yaml")
+    for source in (HERE / "thresholds").glob("*.yaml"):
+        threshold = AlertThreshold.parse(yaml.safe_load(source.read_text()), NAMESPACE_TOKEN)
+        assert not catalogue.problems(threshold)
+        (folder / "thresholds" / source.name).write_text(rule_file([threshold_group(threshold)]))
+    return folder
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+def test_promtool_agrees(case: Path, promtool: str, workbench: Path) -> None:
+    shutil.copy(case, workbench)
+    run = subprocess.run(
+        [promtool, "test", "rules", case.name], cwd=workbench, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_every_rule_file_is_sound(promtool: str, workbench: Path) -> None:
+    files = sorted(str(path) for path in workbench.glob("*/*.yaml"))
+    run = subprocess.run([promtool, "check", "rules", *files], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_every_alert_has_a_case() -> None:
+    alerts = {entry.name for entry in Catalogue.load(FILES / "catalogue.yaml")}
+    tested = {
+        check["alertname"]
+        for case in CASES
+        for test in yaml.safe_load(case.read_text())["tests"]
+        for check in test.get("alert_rule_test", [])
+    }
+    assert alerts == tested
