@@ -1,0 +1,152 @@
+"""The catalogue checks itself, and objects against itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from threshold_operator.catalogue import Catalogue, CatalogueError, kebab
+from threshold_operator.model import AlertThreshold
+
+SHIPPED = Path(__file__).parents[3] / "charts" / "stocks-fastapi" / "files" / "catalogue.yaml"
+
+ENTRY: dict[str, Any] = {
+    "name": "StocksDiskSpaceLow",
+    "summary": "Little space is left",
+    "description": "{value} of {persistentvolumeclaim} is free, below {limit}.",
+    "unit": "ratio",
+    "comparator": "<",
+    "signal": {"name": "stocks:disk_free:ratio", "expr": 'free{namespace="__NAMESPACE__"}'},
+    "scope": "persistentvolumeclaim",
+    "bounds": {"min": 0, "max": 1},
+    "absent": "No volume.",
+    "tiers": {"warning": {"threshold": 0.2, "for": "5m"}, "critical": {"for": "5m"}},
+}
+
+
+def load(tmp_path: Path, *entries: dict[str, Any]) -> Catalogue:
+    file = tmp_path / "catalogue.yaml"
+    file.write_text(yaml.safe_dump({"alerts": list(entries)}))
+    return Catalogue.load(file)
+
+
+def threshold(alert: str = "StocksDiskSpaceLow", **spec: Any) -> AlertThreshold:
+    return AlertThreshold.parse(
+        {
+            "apiVersion": "stocks-fastapi.io/v1alpha1",
+            "kind": "AlertThreshold",
+            "metadata": {"name": "mine", "namespace": "n"},
+            "spec": {"alert": alert, **spec},
+        }
+    )
+
+
+def test_the_shipped_catalogue_loads() -> None:
+    assert {entry.name for entry in Catalogue.load(SHIPPED)} >= {
+        "StocksGatewayConnectionLost",
+        "StocksOrderRejectionRateHigh",
+        "StocksApiLatencyHigh",
+        "StocksPnlMoveUnusual",
+    }
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"warning": {"threshold": 0.3}},
+        {"critical": {"threshold": 0.05}},
+        {"warning": {"threshold": 0.3}, "critical": {"threshold": 0.05}},
+        {"warning": {"threshold": 0}},
+        {"warning": {"threshold": 1}},
+        {"warning": {"threshold": 0.3}, "match": {"persistentvolumeclaim": "data"}},
+    ],
+    ids=str,
+)
+def test_a_fitting_object_has_no_problem(tmp_path: Path, spec: dict[str, Any]) -> None:
+    assert load(tmp_path, ENTRY).problems(threshold(**spec)) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        (
+            {"warning": {"threshold": 1.5}},
+            "spec.warning.threshold: is 1.5, must lie between 0 and 1 ratio",
+        ),
+        (
+            {"critical": {"threshold": -0.1}},
+            "spec.critical.threshold: is -0.1, must lie between 0 and 1 ratio",
+        ),
+        (
+            {"warning": {"threshold": 0.1}, "critical": {"threshold": 0.2}},
+            "spec.critical.threshold: is 0.2, must lie below warning.threshold (0.1)",
+        ),
+        (
+            {"warning": {"threshold": 0.1}, "critical": {"threshold": 0.1}},
+            "spec.critical.threshold: is 0.1, must lie below warning.threshold (0.1)",
+        ),
+        (
+            {"warning": {"threshold": 0.1}, "match": {"symbol": "TSLA"}},
+            "spec.match.symbol: StocksDiskSpaceLow can only be matched by persistentvolumeclaim",
+        ),
+        (
+            {"alert": "StocksNothing", "warning": {"threshold": 0.1}},
+            "spec.alert: StocksNothing is not in the catalogue; known: StocksDiskSpaceLow",
+        ),
+    ],
+    ids=lambda value: str(value)[:70],
+)
+def test_a_problem_names_field_limit_and_fix(
+    tmp_path: Path, spec: dict[str, Any], problem: str
+) -> None:
+    found = load(tmp_path, ENTRY).problems(threshold(**spec))
+    assert [str(each) for each in found] == [problem]
+
+
+def test_an_alert_without_scope_takes_no_match(tmp_path: Path) -> None:
+    entry = {key: value for key, value in ENTRY.items() if key != "scope"}
+    found = load(tmp_path, entry).problems(
+        threshold(warning={"threshold": 0.1}, match={"symbol": "TSLA"})
+    )
+    text = "spec.match: StocksDiskSpaceLow has no scope label; remove match"
+    assert [str(problem) for problem in found] == [text]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"name": "diskSpace"}, "name"),
+        ({"unit": "furlongs"}, "unit"),
+        ({"surprise": 1}, "surprise"),
+        ({"signal": {"name": "stocks:x:y", "expr": "free"}}, "must select namespace"),
+        ({"tiers": {"warning": {"for": "5m"}}}, "warning and critical"),
+        ({"tiers": {"warning": {"for": "soon"}, "critical": {"for": "5m"}}}, "pattern"),
+        (
+            {"tiers": {"warning": {"threshold": 7, "for": "5m"}, "critical": {"for": "5m"}}},
+            "must lie between",
+        ),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_wrong_entry_is_named_with_its_field(
+    tmp_path: Path, change: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(CatalogueError, match=text):
+        load(tmp_path, ENTRY | change)
+
+
+def test_an_alert_named_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match=r"named twice: StocksDiskSpaceLow"):
+        load(tmp_path, ENTRY, ENTRY)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match=r"nowhere\.yaml"):
+        Catalogue.load(tmp_path / "nowhere.yaml")
+
+
+def test_kebab_is_for_names_of_files() -> None:
+    assert kebab("StocksPnlMoveUnusual") == "stocks-pnl-move-unusual"

@@ -1,0 +1,100 @@
+"""Rendering: the form of each layer, beside what promtool says of their meaning (tests/rules)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from threshold_operator.catalogue import Catalogue, Entry
+from threshold_operator.model import AlertThreshold
+from threshold_operator.render import alert_group, number, rule_file, threshold_group
+
+FILES = Path(__file__).parents[3] / "charts" / "stocks-fastapi" / "files"
+ENTRIES = list(Catalogue.load(FILES / "catalogue.yaml"))
+
+
+def threshold(match: dict[str, str] | None = None, **spec: Any) -> AlertThreshold:
+    fields = {"alert": "StocksPnlMoveUnusual", "critical": {"threshold": 0.03}} | spec
+    return AlertThreshold.parse(
+        {
+            "apiVersion": "stocks-fastapi.io/v1alpha1",
+            "kind": "AlertThreshold",
+            "metadata": {"name": "tsla-pnl", "namespace": "trading"},
+            "spec": fields | ({"match": match} if match else {}),
+        }
+    )
+
+
+def test_an_object_becomes_one_series_for_each_tier_that_it_sets() -> None:
+    group = threshold_group(threshold({"symbol": "TSLA"}, warning={"threshold": 0.02}))
+    labels = {"namespace": "trading", "alert": "StocksPnlMoveUnusual", "source": "tsla-pnl"}
+    assert group == {
+        "name": "stocks.threshold.tsla-pnl",
+        "interval": "15s",
+        "rules": [
+            {
+                "record": "stocks:alert_threshold",
+                "expr": f"vector({value})",
+                "labels": labels | {"severity": severity, "symbol": "TSLA"},
+            }
+            for severity, value in (("warning", 0.02), ("critical", 0.03))
+        ],
+    }
+
+
+def test_expiry_lives_in_the_expression() -> None:
+    (rule,) = threshold_group(threshold(expiresAt="2026-12-24T21:00:00Z"))["rules"]
+    assert rule["expr"] == "vector(0.03) and on () (vector(time()) < 1798146000)"
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_the_layers_stand_in_the_order_of_evaluation(entry: Entry) -> None:
+    names = [rule.get("record") or rule["alert"] for rule in alert_group(entry)["rules"]]
+    defaults = sum(entry.default(severity) is not None for severity in entry.tiers)
+    effective = "stocks:alert_threshold:effective"
+    layers = [entry.signal.name, *["stocks:alert_threshold"] * defaults, *[effective] * 2]
+    assert names == [*layers, entry.name, entry.name]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_every_expression_parses(entry: Entry) -> None:
+    for rule in alert_group(entry, "stocks")["rules"]:
+        promql_parser.parse(rule["expr"])
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_no_number_and_no_source_is_a_label_of_an_alert(entry: Entry) -> None:
+    alerts = [rule for rule in alert_group(entry)["rules"] if "alert" in rule]
+    assert [rule["labels"] for rule in alerts] == [
+        {"severity": "warning"},
+        {"severity": "critical"},
+    ]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_a_namespace_leaves_no_token_behind(entry: Entry) -> None:
+    assert "__NAMESPACE__" in json.dumps(alert_group(entry))
+    assert "__NAMESPACE__" not in json.dumps(alert_group(entry, "stocks"))
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_promql_reads_the_number_that_was_written(value: float) -> None:
+    parsed = promql_parser.parse(number(abs(value)))
+    assert isinstance(parsed, promql_parser.NumberLiteral)
+    assert parsed.val == abs(value)
+
+
+@given(st.text(min_size=1, max_size=40))
+def test_whatever_a_label_holds_stays_a_label(value: str) -> None:
+    """Nothing that a user writes can get into PromQL or out of the YAML of a rule file."""
+    scoped = threshold({"symbol": value})
+    (read,) = yaml.safe_load(rule_file([threshold_group(scoped)]))["groups"]
+    assert read == threshold_group(scoped)
+    assert read["rules"][0]["expr"] == "vector(0.03)"
