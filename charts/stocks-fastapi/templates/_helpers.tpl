@@ -54,3 +54,52 @@ readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
 {{- end }}
+
+{{- /*
+Where the API finds its gateway. The schema has made sure that mode, simulator and host agree.
+*/}}
+{{- define "stocks-fastapi.gatewayHost" -}}
+{{- if .Values.simulator.enabled }}
+{{- include "stocks-fastapi.fullname" . }}-gateway
+{{- else }}
+{{- .Values.gateway.host }}
+{{- end }}
+{{- end }}
+
+{{- /*
+IB Gateway listens on 4001 with a live account and on 4002 with a paper account, TWS on 7496 and 7497,
+the container images on 4003 and 4004. A port that belongs to the other kind of account is refused:
+"paper" in the values and real money behind the port is the mistake to prevent.
+*/}}
+{{- define "stocks-fastapi.gatewayPort" -}}
+{{- $gateway := .Values.gateway }}
+{{- $port := int $gateway.port }}
+{{- if and (eq $gateway.mode "paper") (has $port (list 4001 4003 7496)) }}
+{{- fail (printf "gateway.port: %d is a live account's port, but gateway.mode is paper" $port) }}
+{{- end }}
+{{- if and (eq $gateway.mode "live") (has $port (list 4002 4004 7497)) }}
+{{- fail (printf "gateway.port: %d is a paper account's port, but gateway.mode is live" $port) }}
+{{- end }}
+{{- $port | default (eq $gateway.mode "live" | ternary 4001 4002) }}
+{{- end }}
+
+{{- /*
+The Secret with keys.yaml.
+*/}}
+{{- define "stocks-fastapi.keysSecret" -}}
+{{- .Values.api.auth.existingSecret | default (printf "%s-api-keys" (include "stocks-fastapi.fullname" .)) }}
+{{- end }}
+
+{{- /*
+The groups of one generated rule file, for this release's namespace: its only templating, so that
+what promtool tests is what runs. Takes (dict "root" $ "path" "files/rules/....yaml").
+*/}}
+{{- define "stocks-fastapi.ruleGroups" -}}
+{{- $text := .root.Files.Get .path | replace "__NAMESPACE__" .root.Release.Namespace }}
+{{- with .root.Values.monitoring.runbookBaseUrl }}
+{{- $text = regexReplaceAllLiteral "(?m)(runbook_url: ).*/" $text (printf "runbook_url: %s/" (trimSuffix "/" .)) }}
+{{- end }}
+{{- /* fromYaml reports a broken file in its result, not as an error */}}
+{{- $groups := (fromYaml $text).groups | required (printf "%s has no groups" .path) }}
+{{- toYaml $groups }}
+{{- end }}
