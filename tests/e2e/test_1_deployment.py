@@ -1,0 +1,70 @@
+"""helm install: every pod is Ready, and Prometheus has the API's metrics as the contract has them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests.e2e.stack import NAMESPACE, Stack
+from tests.waiting import eventually
+
+#: What a scrape adds to a series.
+TARGET_LABELS = {
+    "__name__",
+    "container",
+    "endpoint",
+    "instance",
+    "job",
+    "namespace",
+    "pod",
+    "service",
+}
+
+SEVEN = {
+    "api_requests_total": {"method", "route", "status"},
+    "api_request_duration_seconds_bucket": {"method", "route", "le"},
+    "ib_connection_status": set(),
+    "orders_total": {"side", "order_type", "status"},
+    "order_latency_seconds_bucket": {"stage", "le"},
+    "active_positions_total": set(),
+    "pnl_unrealized_total": set(),
+}
+
+
+def test_every_pod_is_ready(stack: Stack) -> None:
+    pods = json.loads(stack.kubectl("get", "pods", "-o", "json"))["items"]
+    ready = {
+        pod["metadata"]["labels"]["app.kubernetes.io/component"]: condition["status"]
+        for pod in pods
+        for condition in pod["status"]["conditions"]
+        if condition["type"] == "Ready"
+    }
+    assert ready == {"api": "True", "gateway": "True", "operator": "True"}
+
+
+def test_prometheus_scrapes_the_api(stack: Stack) -> None:
+    query = f'up{{namespace="{NAMESPACE}",service="stocks-api"}}'
+    eventually(lambda: stack.value(query), lambda up: up == 1, within=120)
+
+
+@pytest.mark.parametrize("metric", SEVEN)
+def test_a_metric_of_the_specification_has_samples_with_exactly_its_labels(
+    stack: Stack, metric: str
+) -> None:
+    query = f'{metric}{{namespace="{NAMESPACE}"}}'
+    series = eventually(lambda: stack.query(query), bool, within=90)
+    assert {frozenset(labels.keys() - TARGET_LABELS) for labels, _ in series} == {
+        frozenset(SEVEN[metric])
+    }
+
+
+def test_the_gateway_is_said_to_be_simulated(stack: Stack) -> None:
+    assert "SIMULATED" in stack.api.get("/healthz").text
+
+
+def test_the_dashboard_is_where_the_sidecar_looks(stack: Stack) -> None:
+    found = json.loads(
+        stack.kubectl("get", "configmaps", "-l", "grafana_dashboard=1", "-o", "json")
+    )
+    dashboards = [json.loads(text) for item in found["items"] for text in item["data"].values()]
+    assert [bool(dashboard["uid"] and dashboard["panels"]) for dashboard in dashboards] == [True]
