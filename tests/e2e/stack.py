@@ -50,14 +50,22 @@ class Stack:
 
     def kubectl(self, *arguments: str) -> str:
         """kubectl in the release's namespace; raises CalledProcessError with what it printed."""
-        output: str = self.cluster.kubectl(
-            "--namespace", NAMESPACE, *arguments, stderr=subprocess.STDOUT
-        )
-        return output
+        return self._run(*arguments, stderr=subprocess.STDOUT)
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-o", "json"))
+        return self._json("get", kind, name)
+
+    def items(self, kind: str, selector: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._json("get", kind, "-l", selector)["items"]
         return found
+
+    def _json(self, *arguments: str) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self._run(*arguments, "-o", "json"))
+        return answer
+
+    def _run(self, *arguments: str, **options: Any) -> str:
+        output: str = self.cluster.kubectl("--namespace", NAMESPACE, *arguments, **options)
+        return output
 
     def secret(self, name: str, item: str) -> str:
         return base64.b64decode(self.get("secret", name)["data"][item]).decode()
@@ -112,11 +120,15 @@ class Stack:
         wanted = {"alertname": name, "severity": severity, "namespace": NAMESPACE}
         return _first(answer.json(), wanted)
 
-    def wait_state(
-        self, name: str, state: str, *, within: float, severity: str = "critical"
-    ) -> None:
+    def wait_up(self) -> None:
+        """Until Prometheus has scraped the API."""
+        up = f'up{{namespace="{NAMESPACE}",service="stocks-api"}}'
+        eventually(lambda: self.value(up), lambda now: now == 1, within=120)
+
+    def wait_state(self, name: str, state: str, *, within: float) -> None:
+        """Until the critical alert is inactive, pending or firing."""
         eventually(
-            lambda: (self.alert(name, severity) or {"state": "inactive"})["state"],
+            lambda: (self.alert(name) or {"state": "inactive"})["state"],
             lambda found: found == state,
             within=within,
         )

@@ -49,11 +49,8 @@ def test_a_lowered_number_pages_and_deleting_it_brings_the_default_back(
     stack.orders(accepted=44, rejected=6)
     stack.wait_state(ALERT, "firing", within=120)
     eventually(lambda: stack.paged(ALERT), bool, within=60)
-    eventually(
-        lambda: stack.get("at", "rejection-rate")["status"]["state"],
-        lambda state: state == "firing",
-        within=60,
-    )
+    firing = "--for=jsonpath={.status.state}=firing"
+    stack.kubectl("wait", firing, "at/rejection-rate", "--timeout=60s")
     row = stack.kubectl("get", "alertthresholds").splitlines()[-1].split()
     assert row[:7] == ["rejection-rate", ALERT, "*", "0.02", "0.05", "Enforce", "True"]
 
@@ -91,6 +88,7 @@ def test_a_rule_deleted_by_hand_comes_back(stack: Stack, tmp_path: Path) -> None
     before = stack.get("prometheusrule", "threshold-test")
     stack.kubectl("delete", "prometheusrule", "threshold-test")
     after = eventually(lambda: rule(stack, "threshold-test"), bool, within=30)
+    assert after is not None
     assert after["spec"] == before["spec"]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from tests.e2e.stack import NAMESPACE, Stack
 from tests.waiting import eventually
 
@@ -11,8 +9,7 @@ ALERT = "StocksGatewayConnectionLost"
 
 
 def api_pod(stack: Stack) -> tuple[str, int]:
-    found = stack.kubectl("get", "pods", "-l", "app.kubernetes.io/component=api", "-o", "json")
-    (pod,) = json.loads(found)["items"]
+    (pod,) = stack.items("pods", "app.kubernetes.io/component=api")
     return pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"]
 
 
