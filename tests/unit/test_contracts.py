@@ -1,0 +1,111 @@
+"""Where the programs meet: metric names, the catalogue, the CRD and the layout of the repository.
+
+They share no code, so a test holds them together.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import promql_parser as promql
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry, Metric
+
+from stocks_api.adapters.metrics import REQUEST_BUCKETS, Metrics
+from threshold_operator.catalogue import Catalogue, Entry
+from threshold_operator.render import alert_group
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "stocks-fastapi"
+ENTRIES = list(Catalogue.load(CHART / "files" / "catalogue.yaml"))
+
+#: What a scrape adds to every series.
+TARGET_LABELS = {"namespace", "pod", "service", "job", "instance", "endpoint", "container"}
+
+
+def test_our_operator_folder_does_not_shadow_the_standard_library() -> None:
+    folder = ROOT / "operator"
+    assert not (folder / "__init__.py").exists()
+    assert list(folder.glob("*.py")) == []
+    assert operator.add(1, 2) == 3
+
+
+def exposed() -> dict[str, Metric]:
+    """Sample name -> metric, for everything that the API exposes."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, ["TSLA"])
+    metrics.net_liquidation(1.0)
+    families = list(registry.collect())
+    suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"], "gauge": [""]}
+    return {
+        family.name + suffix: family
+        for family in families
+        for suffix in suffixes.get(family.type, [""])
+    }
+
+
+def selectors(node: Any) -> Iterator[promql.VectorSelector]:
+    """Every vector selector of an expression."""
+    if isinstance(node, promql.VectorSelector):
+        yield node
+    for name in ("lhs", "rhs", "expr", "param", "vs"):
+        child = getattr(node, name, None)
+        if child is not None:
+            yield from selectors(child)
+    for child in getattr(node, "args", None) or []:
+        yield from selectors(child)
+
+
+def read_by(expression: str) -> Iterator[promql.VectorSelector]:
+    found = list(selectors(promql.parse(expression)))
+    assert found, expression
+    return iter(found)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_a_signal_reads_only_metrics_that_the_api_exposes(entry: Entry) -> None:
+    names = {selector.name for selector in read_by(entry.signal.expr)}
+    assert names <= exposed().keys()
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_every_rule_selects_the_release_of_its_own(entry: Entry) -> None:
+    for rule in alert_group(entry, "stocks")["rules"]:
+        if "vector(" in rule["expr"]:
+            continue
+        for selector in read_by(rule["expr"]):
+            matchers = {(m.name, m.value) for m in selector.matchers.matchers}
+            assert ("namespace", "stocks") in matchers, rule["expr"]
+
+
+def test_a_latency_threshold_within_bounds_can_fire() -> None:
+    (entry,) = [entry for entry in ENTRIES if entry.name == "StocksApiLatencyHigh"]
+    assert entry.bounds.max < max(REQUEST_BUCKETS)
+    defaults = {tier.threshold for tier in entry.tiers.values()} - {None}
+    assert defaults <= set(REQUEST_BUCKETS)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_every_alert_has_its_runbook(entry: Entry) -> None:
+    page = (ROOT / "docs" / "runbooks" / f"{entry.name}.md").read_text()
+    for part in ("Meaning", "Impact", "Diagnosis", "Mitigation", "Tuning"):
+        assert f"**{part}.**" in page
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_summaries_are_static_and_descriptions_show_value_and_limit(entry: Entry) -> None:
+    assert "{" not in entry.summary
+    assert "{value}" in entry.description
+    assert "{limit}" in entry.description
+
+
+def test_metrics_of_the_design_are_exposed_with_their_types() -> None:
+    design = yaml.safe_load((Path(__file__).parent / "metrics.yaml").read_text())
+    found = {name: family.type for name, family in exposed().items()}
+    wanted = {name: kind for name, (kind, _) in design.items() if kind != "histogram"}
+    wanted |= {f"{name}_bucket": kind for name, (kind, _) in design.items() if kind == "histogram"}
+    assert {name: found.get(name) for name in wanted} == wanted
