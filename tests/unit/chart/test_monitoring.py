@@ -1,0 +1,230 @@
+"""What the monitoring stack picks up: labels, rules for this namespace, dashboards that parse."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+import yaml
+from tests.unit.chart.conftest import CHART, ROOT, Helm, Manifest, only
+
+Find = Callable[[str, str], Manifest]
+
+RULES = sorted((CHART / "files" / "rules").glob("*.yaml"))
+DASHBOARDS = sorted((CHART / "files" / "dashboards").glob("*.json"))
+STACK = {"release": "kube-prometheus-stack"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("ServiceMonitor", "stocks-api"), ("PrometheusRule", "stocks-alerts")]
+)
+def test_the_stack_selects_it_by_its_release_label(find: Find, kind: str, name: str) -> None:
+    labels = find(kind, name)["metadata"]["labels"]
+    assert STACK.items() <= labels.items()
+    assert labels["app.kubernetes.io/instance"] == "stocks"
+
+
+def test_another_stack_by_another_label(helm: Helm) -> None:
+    manifests = helm.render("monitoring.ruleLabels.release=mine")
+    selected = [m for m in manifests if m["apiVersion"] == "monitoring.coreos.com/v1"]
+    assert len(selected) >= 2
+    assert {m["metadata"]["labels"]["release"] for m in selected} == {"mine"}
+
+
+def test_the_service_monitor_reads_the_metrics_of_the_api(find: Find) -> None:
+    spec = find("ServiceMonitor", "stocks-api")["spec"]
+    service = find("Service", "stocks-api")
+    assert spec["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    (endpoint,) = spec["endpoints"]
+    assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
+    assert (endpoint["path"], endpoint["interval"]) == ("/metrics", "10s")
+    assert endpoint["honorLabels"] is False
+
+
+def test_services_select_the_pods_of_their_deployments(find: Find, default: list[Manifest]) -> None:
+    services = [m for m in default if m["kind"] == "Service"]
+    assert len(services) >= 2
+    for service in services:
+        pod = find("Deployment", service["metadata"]["name"])["spec"]["template"]
+        assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+        ports = {port["name"] for c in pod["spec"]["containers"] for port in c["ports"]}
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
+
+
+def test_the_chart_ships_the_generated_rules_for_its_namespace(helm: Helm) -> None:
+    rule = only(helm.render(namespace="desk"), "PrometheusRule", "stocks-alerts")
+    shipped = {group["name"]: group for group in rule["spec"]["groups"]}
+    generated = [g for g in groups_of(*RULES) if g["name"].startswith("stocks.")]
+    assert len(generated) >= 4
+    for group in generated:
+        text = json.dumps(group).replace("__NAMESPACE__", "desk")
+        assert shipped.pop(group["name"]) == json.loads(text)
+    assert list(shipped) == ["stocks.gateway"]
+
+
+def test_no_token_is_left(default: list[Manifest]) -> None:
+    # The operator reads the catalogue with its tokens, and fills them in itself.
+    sent = [m for m in default if m["metadata"]["name"] != "stocks-operator-catalogue"]
+    assert len(sent) > 10
+    assert not re.search("__[A-Z]+__", json.dumps(sent))
+
+
+def test_every_series_of_the_rules_is_of_this_namespace(find: Find) -> None:
+    groups = find("PrometheusRule", "stocks-alerts")["spec"]["groups"]
+    labels = [
+        r["labels"]["namespace"] for r in rules_of(groups) if "namespace" in r.get("labels", {})
+    ]
+    assert set(labels) == {"stocks"}
+
+
+def test_prometheus_knows_which_gateway_it_is(helm: Helm, find: Find) -> None:
+    assert gateway_mode(find("PrometheusRule", "stocks-alerts")) == "simulated"
+    paper = helm.render("gateway.mode=paper", "gateway.host=gw", "simulator.enabled=false")
+    assert gateway_mode(only(paper, "PrometheusRule", "stocks-alerts")) == "paper"
+
+
+def gateway_mode(rule: Manifest) -> str:
+    (found,) = [
+        r for r in rules_of(rule["spec"]["groups"]) if r.get("record") == "stocks:gateway_mode:info"
+    ]
+    mode = found["labels"]["mode"]
+    assert isinstance(mode, str)
+    return mode
+
+
+def test_promtool_finds_the_rendered_rules_sound(find: Find, promtool: str, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump(find("PrometheusRule", "stocks-alerts")["spec"]))
+    run = subprocess.run([promtool, "check", "rules", str(file)], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert re.search(r"[1-9]\d* rules found", run.stdout)
+
+
+def test_alerts_link_to_the_runbooks_of_the_house(helm: Helm) -> None:
+    manifests = helm.render("monitoring.runbookBaseUrl=https://wiki.desk/runbooks/")
+    rule = only(manifests, "PrometheusRule", "stocks-alerts")
+    alerts = [r for r in rules_of(rule["spec"]["groups"]) if "alert" in r]
+    assert alerts
+    for alert in alerts:
+        url = f"https://wiki.desk/runbooks/{alert['alert']}.md"
+        assert alert["annotations"]["runbook_url"] == url
+
+
+def test_grafana_finds_the_dashboards(find: Find) -> None:
+    configmap = find("ConfigMap", "stocks-dashboards")
+    assert configmap["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert configmap["data"] == {path.name: path.read_text() for path in DASHBOARDS}
+
+
+def test_the_dashboards_are_current() -> None:
+    command = [sys.executable, "-m", "monitoring.dashboards", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_stale_dashboard_is_named(tmp_path: Path) -> None:
+    (tmp_path / "stocks-overview.json").write_text("{}\n")
+    command = [sys.executable, "-m", "monitoring.dashboards", "--check", "--output", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "stocks-overview.json; run `python -m monitoring.dashboards`" in done.stderr
+
+
+@pytest.fixture(params=DASHBOARDS, ids=lambda path: path.stem)
+def dashboard(request: pytest.FixtureRequest) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(request.param.read_text())
+    return loaded
+
+
+def test_panels_are_described_and_do_not_overlap(dashboard: dict[str, Any]) -> None:
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels) > 5
+    for panel in panels:
+        assert panel["title"]
+        assert panel["description"].endswith("."), panel["title"]
+        assert panel["datasource"]["uid"] == "${datasource}"
+        assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24
+    for one, other in combinations(panels, 2):
+        assert not overlap(one["gridPos"], other["gridPos"]), (one["title"], other["title"])
+
+
+def overlap(one: dict[str, int], other: dict[str, int]) -> bool:
+    return (
+        one["x"] < other["x"] + other["w"]
+        and other["x"] < one["x"] + one["w"]
+        and one["y"] < other["y"] + other["h"]
+        and other["y"] < one["y"] + one["h"]
+    )
+
+
+def test_every_query_is_promql_of_one_namespace(dashboard: dict[str, Any]) -> None:
+    for expr in expressions(dashboard):
+        for selector in selectors(expr):
+            found = [m.value for m in selector.matchers.matchers if m.name == "namespace"]
+            assert found == ["desk"], expr
+
+
+def test_every_query_reads_a_metric_that_exists(dashboard: dict[str, Any]) -> None:
+    known = {"ALERTS", "stocks:gateway_mode:info", *recorded(), *METRICS}
+    for expr in expressions(dashboard):
+        assert {selector.name for selector in selectors(expr)} <= known, expr
+
+
+def test_every_alert_of_the_catalogue_is_drawn_with_its_limits(dashboard: dict[str, Any]) -> None:
+    drawn = " ".join(expressions(dashboard))
+    for group in groups_of(*RULES):
+        alert = group["name"].removeprefix("stocks.")
+        for severity in ("warning", "critical"):
+            assert f'alert="{alert}",severity="{severity}"' in drawn
+
+
+#: The API's metrics that the dashboards read, as Prometheus names their series.
+METRICS = {
+    "active_positions_total",
+    "api_requests_total",
+    "database_up",
+    "ib_connection_status",
+    "order_latency_seconds_bucket",
+    "orders_total",
+    "pnl_unrealized_total",
+}
+
+
+def groups_of(*files: Path) -> list[dict[str, Any]]:
+    return [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
+
+
+def rules_of(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def recorded() -> set[str]:
+    return {rule["record"] for rule in rules_of(groups_of(*RULES)) if "record" in rule}
+
+
+def expressions(dashboard: dict[str, Any]) -> list[str]:
+    """The queries as Grafana sends them for the namespace ``desk``."""
+    raw = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    return [expr.replace("$namespace", "desk").replace("$__rate_interval", "1m") for expr in raw]
+
+
+def selectors(expr: str) -> Iterator[Any]:
+    """Every vector selector of an expression; a syntax error fails the test."""
+    found: list[Any] = []
+
+    def visit(node: Any) -> bool:
+        if isinstance(node, promql_parser.VectorSelector):
+            found.append(node)
+        return True
+
+    promql_parser.walk(promql_parser.parse(expr), visit)
+    assert found, expr
+    yield from found

@@ -1,0 +1,215 @@
+"""What runs: restricted pods, no key inside them, and the gateway that the values name."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+import yaml
+from tests.unit.chart.conftest import CHART, Helm, Manifest, names, only, pod_specs
+
+Find = Callable[[str, str], Manifest]
+
+PAPER = ("gateway.mode=paper", "gateway.host=gw.desk", "simulator.enabled=false")
+LIVE = ("gateway.mode=live", "gateway.host=gw.desk", "simulator.enabled=false")
+
+
+def environment(manifests: list[Manifest], deployment: str) -> dict[str, Any]:
+    container = only(manifests, "Deployment", deployment)["spec"]["template"]["spec"]["containers"]
+    return {item["name"]: item.get("value", item.get("valueFrom")) for item in container[0]["env"]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "absent"),
+    [
+        (("operator.enabled=false",), "operator"),
+        (("monitoring.enabled=false",), "ServiceMonitor"),
+        (("monitoring.enabled=false",), "PrometheusRule"),
+        (("monitoring.enabled=false",), "stocks-dashboards"),
+        (("monitoring.dashboards.enabled=false",), "stocks-dashboards"),
+        (PAPER, "gateway"),
+        (("api.persistence.enabled=false",), "PersistentVolumeClaim"),
+        (("api.database.existingSecret=db",), "PersistentVolumeClaim"),
+        (("api.auth.existingSecret=keys",), "api-keys"),
+    ],
+)
+def test_renders_nothing_when_disabled(
+    helm: Helm, settings: tuple[str, ...], absent: str, default: list[Manifest]
+) -> None:
+    assert any(absent in name for name in names(default)) or absent == "operator"
+    assert not [name for name in names(helm.render(*settings)) if absent in name]
+
+
+@pytest.mark.parametrize("settings", [(), PAPER, ("api.database.existingSecret=db",)])
+def test_every_pod_meets_the_restricted_standard(helm: Helm, settings: tuple[str, ...]) -> None:
+    for name, pod in pod_specs(helm.render(*settings)).items():
+        security = pod["securityContext"]
+        assert security["runAsNonRoot"], name
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, name
+            assert "memory" in container["resources"]["limits"], name
+
+
+def test_only_the_operator_talks_to_kubernetes(default: list[Manifest]) -> None:
+    pods = pod_specs(default)
+    strangers = [name for name in pods if name != "stocks-operator"]
+    assert len(strangers) == 3
+    assert all(pods[name]["automountServiceAccountToken"] is False for name in strangers)
+
+
+def test_no_pod_gets_the_addresses_of_services_as_variables(default: list[Manifest]) -> None:
+    # The Service stocks-gateway would set STOCKS_GATEWAY_PORT=tcp://...
+    pods = pod_specs(default)
+    assert [name for name, pod in pods.items() if pod.get("enableServiceLinks", True)] == []
+
+
+def test_a_new_version_of_the_chart_does_not_change_what_selects_pods(
+    default: list[Manifest],
+) -> None:
+    selectors = [m["spec"]["selector"]["matchLabels"] for m in default if m["kind"] == "Deployment"]
+    assert selectors
+    for selector in selectors:
+        assert not {"helm.sh/chart", "app.kubernetes.io/version"} & set(selector)
+
+
+def test_only_hashes_of_keys_are_mounted(find: Find) -> None:
+    pod = find("Deployment", "stocks-api")["spec"]["template"]["spec"]
+    (volume,) = [volume for volume in pod["volumes"] if "secret" in volume]
+    assert volume["secret"]["secretName"] == "stocks-api-keys"
+    assert volume["secret"]["items"] == [{"key": "keys.yaml", "path": "keys.yaml"}]
+    (mount,) = [m for m in pod["containers"][0]["volumeMounts"] if m["name"] == volume["name"]]
+    assert mount["readOnly"]
+
+
+def test_the_generated_key_fits_its_hash(find: Find) -> None:
+    secret = find("Secret", "stocks-api-keys")["stringData"]
+    (entry,) = yaml.safe_load(secret["keys.yaml"])["keys"]
+    assert entry == {
+        "name": "default",
+        "sha256": hashlib.sha256(secret["key"].encode()).hexdigest(),
+        "scopes": ["read", "trade"],
+    }
+    assert secret["key"] not in secret["keys.yaml"]
+
+
+def test_each_installation_has_a_key_of_its_own(helm: Helm, find: Find) -> None:
+    another = only(helm.render(), "Secret", "stocks-api-keys")
+    key = find("Secret", "stocks-api-keys")["stringData"]["key"]
+    assert len(key) == 40
+    assert another["stringData"]["key"] != key
+
+
+def test_the_simulator_is_the_default_gateway(default: list[Manifest]) -> None:
+    api = environment(default, "stocks-api")
+    assert api["STOCKS_GATEWAY_MODE"] == "simulated"
+    assert api["STOCKS_LIVE_TRADING"] == "false"
+    assert (api["STOCKS_GATEWAY_HOST"], api["STOCKS_GATEWAY_PORT"]) == ("stocks-gateway", "4002")
+
+
+@pytest.mark.parametrize(
+    ("settings", "mode", "live", "port"),
+    [
+        (PAPER, "paper", "false", "4002"),
+        ((*LIVE, "gateway.liveTrading.enabled=true"), "live", "true", "4001"),
+        ((*PAPER, "gateway.port=4004"), "paper", "false", "4004"),
+    ],
+)
+def test_a_real_gateway(
+    helm: Helm, settings: tuple[str, ...], mode: str, live: str, port: str
+) -> None:
+    api = environment(helm.render(*settings), "stocks-api")
+    assert (api["STOCKS_GATEWAY_MODE"], api["STOCKS_LIVE_TRADING"]) == (mode, live)
+    assert (api["STOCKS_GATEWAY_HOST"], api["STOCKS_GATEWAY_PORT"]) == ("gw.desk", port)
+
+
+def test_whole_numbers_stay_whole(helm: Helm, tmp_path: Path) -> None:
+    # Helm reads numbers of a file as floats: 12345678 would become 1.2345678e+07.
+    chart = copy_of_the_chart(tmp_path)
+    values = chart / "values.yaml"
+    values.write_text(
+        values.read_text()
+        .replace("seed: 1 ", "seed: 12345678 ")
+        .replace("clientId: 1", "clientId: 2000000")
+    )
+    manifests = replace(helm, chart=chart).render()
+    assert environment(manifests, "stocks-gateway")["SIMULATOR_SEED"] == "12345678"
+    assert environment(manifests, "stocks-api")["STOCKS_GATEWAY_CLIENT_ID"] == "2000000"
+
+
+def test_postgresql_by_a_secret(helm: Helm) -> None:
+    manifests = helm.render("api.database.existingSecret=db", "api.database.key=dsn")
+    url = environment(manifests, "stocks-api")["STOCKS_DATABASE_URL"]
+    assert url == {"secretKeyRef": {"name": "db", "key": "dsn"}}
+
+
+def test_orders_survive_the_pod_and_the_release(find: Find) -> None:
+    claim = find("PersistentVolumeClaim", "stocks-api-data")
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    pod = find("Deployment", "stocks-api")["spec"]["template"]["spec"]
+    assert {"claimName": "stocks-api-data"} in [
+        v.get("persistentVolumeClaim") for v in pod["volumes"]
+    ]
+    assert find("Deployment", "stocks-api")["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_without_persistence_the_database_is_gone_with_the_pod(helm: Helm) -> None:
+    manifests = helm.render("api.persistence.enabled=false")
+    pod = only(manifests, "Deployment", "stocks-api")["spec"]["template"]["spec"]
+    assert {"name": "data", "emptyDir": {}} in pod["volumes"]
+
+
+def test_no_probe_depends_on_the_gateway(find: Find) -> None:
+    (container,) = find("Deployment", "stocks-api")["spec"]["template"]["spec"]["containers"]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"] == {"path": "/healthz", "port": "http"}
+
+
+def test_two_releases_share_no_name_but_the_crd(helm: Helm) -> None:
+    one = helm.render(release="one", namespace="one")
+    other = helm.render(release="other", namespace="other")
+    shared = names(one) & names(other)
+    assert not [name for name in shared if not name.startswith("CustomResourceDefinition/")]
+
+
+def test_the_notes_say_simulated(helm: Helm) -> None:
+    assert "Gateway: SIMULATED." in notes(helm)
+
+
+def test_the_notes_shout_live(helm: Helm) -> None:
+    text = notes(helm, *LIVE, "gateway.liveTrading.enabled=true")
+    assert "LIVE TRADING: ORDERS GO TO gw.desk:4001 AND COST REAL MONEY" in text
+    assert "SIMULATED" not in text
+
+
+def test_the_notes_name_the_label_without_which_there_is_no_data(helm: Helm) -> None:
+    assert "present: release=mine" in notes(helm, "monitoring.ruleLabels.release=mine")
+    assert "nothing scrapes the API" in notes(helm, "monitoring.enabled=false")
+
+
+def notes(helm: Helm, *settings: str) -> str:
+    """`helm template` leaves the notes out: they are rendered as an object's field instead."""
+    with TemporaryDirectory() as folder:
+        chart = copy_of_the_chart(Path(folder))
+        (chart / "templates" / "NOTES.txt").rename(chart / "notes.txt")
+        (chart / "templates" / "notes.yaml").write_text(
+            "kind: Notes\nmetadata: {name: notes}\n"
+            'text: {{ tpl (.Files.Get "notes.txt") . | quote }}\n'
+        )
+        text = only(replace(helm, chart=chart).render(*settings), "Notes", "notes")["text"]
+    assert isinstance(text, str)
+    return text
+
+
+def copy_of_the_chart(folder: Path) -> Path:
+    return Path(shutil.copytree(CHART, folder / "chart"))
