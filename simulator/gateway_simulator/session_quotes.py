@@ -1,0 +1,97 @@
+"""A session's contracts and market data."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from gateway_simulator import replies
+from gateway_simulator import requests as ask
+from gateway_simulator.contracts import Instrument
+from gateway_simulator.desk import Client, Desk
+from gateway_simulator.ticks import Tick, all_ticks
+
+MAX_LINES = 100
+"""Market data lines of one client: as many as a plain account has at the real gateway."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A market data subscription: live, or in the delayed family of ticks."""
+
+    instrument: Instrument
+    delayed: bool
+
+
+class SessionQuotes:
+    """The part of a session that deals with market data. Keys are the client's request ids."""
+
+    def __init__(self, client: Client, desk: Desk) -> None:
+        self._client = client
+        self._desk = desk
+        self._data_type = 1
+        self._lines: dict[int, Line] = {}
+
+    @property
+    def symbols(self) -> list[str]:
+        """What is subscribed."""
+        return sorted({line.instrument.symbol for line in self._lines.values()})
+
+    def contract_details(self, request: ask.RequestContractDetails) -> None:
+        """Tell everything about a contract."""
+        number = request.request_id
+        instrument = self._client.find(self._desk, number, request.contract)
+        if instrument:
+            self._client.send(replies.contract_details(number, instrument))
+            self._client.send(replies.contract_details_end(number))
+
+    def choose_data_type(self, request: ask.RequestMarketDataType) -> None:
+        """From the next subscription on: live (1, 2) or delayed (3, 4)."""
+        if request.data_type in (1, 2, 3, 4):
+            self._data_type = request.data_type
+
+    def subscribe(self, request: ask.RequestMarketData) -> None:
+        """Tell the present quote and, unless a snapshot was asked for, all that follow."""
+        number = request.request_id
+        instrument = self._client.find(self._desk, number, request.contract)
+        if instrument is None or not self._has_room(number):
+            return
+        line = Line(instrument, delayed=self._data_type in (3, 4))
+        self._client.send(replies.tick_parameters(number))
+        self._client.send(replies.market_data_type(number, self._data_type))
+        if self._is_fed(line):
+            self._tell_quote(number, line)
+        if request.snapshot:
+            self._client.send(replies.snapshot_end(number))
+        else:
+            self._lines[number] = line
+
+    def unsubscribe(self, request: ask.CancelMarketData) -> None:
+        """Stop telling."""
+        number = request.request_id
+        if self._lines.pop(number, None) is None:
+            self._client.refuse(number, 300, f"Can't find EId with tickerId:{number}")
+
+    def on_ticks(self, ticks_of: Callable[[Line], Iterable[Tick]]) -> None:
+        """Pass on what has moved."""
+        for number, line in self._lines.items():
+            if self._is_fed(line):
+                for tick in ticks_of(line):
+                    self._client.send(tick.addressed(number))
+
+    def lose(self) -> None:
+        """Forget all subscriptions, as code 1101 says."""
+        self._lines.clear()
+
+    def _is_fed(self, line: Line) -> bool:
+        desk = self._desk
+        return desk.exchange.reachable and not desk.faults.stalled(line.instrument.symbol)
+
+    def _tell_quote(self, number: int, line: Line) -> None:
+        quote = self._desk.exchange.market.quote(line.instrument)
+        for tick in all_ticks(quote, self._desk.clock(), delayed=line.delayed):
+            self._client.send(tick.addressed(number))
+
+    def _has_room(self, number: int) -> bool:
+        room = number in self._lines or len(self._lines) < MAX_LINES
+        if not room:
+            self._client.refuse(number, 101, "Max number of tickers has been reached")
+        return room
