@@ -1,0 +1,5 @@
+"""`python -m stocks_api`."""
+
+from stocks_api.main import main
+
+main()

@@ -1,0 +1,444 @@
+"""Orders in SQLite or PostgreSQL, by SQLAlchemy.
+
+Numbers are exact on both: PostgreSQL has NUMERIC, SQLite keeps them as text. Every error of the
+database becomes DatabaseUnavailable: what is wrong with a request was found before it came here.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Protocol
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.util.exc import CommandError
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Integer,
+    MetaData,
+    Numeric,
+    RowMapping,
+    Select,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    event,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+import stocks_api
+from stocks_api.domain.errors import DatabaseUnavailable
+from stocks_api.domain.orders import (
+    Fill,
+    NewOrder,
+    Order,
+    OrderStatus,
+    OrderType,
+    Side,
+    StatusChange,
+    TimeInForce,
+)
+from stocks_api.services.orders import OrderPage, OrderQuery
+
+MIGRATIONS = Path(stocks_api.__file__).parent.parent / "migrations"
+
+_OPEN = (OrderStatus.PENDING, OrderStatus.ACCEPTED, OrderStatus.UNRESOLVED)
+# Any number will do, if every replica uses the same.
+_MIGRATION_LOCK = 5_707_010
+_BUSY_SECONDS = 5.0
+# The driver's own errors come through unwrapped while it connects.
+_FAILURES = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    CommandError,
+    OSError,
+    TimeoutError,
+)
+
+
+class ExactDecimal(TypeDecorator[Decimal]):
+    """NUMERIC(20, 6), or text where the database would make a float of it."""
+
+    impl = Numeric(20, 6)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Text on SQLite."""
+        exact = String(32) if dialect.name == "sqlite" else Numeric(20, 6)
+        return dialect.type_descriptor(exact)
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
+        """To the database."""
+        return str(value) if value is not None and dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, _dialect: Dialect) -> Decimal | None:
+        """From the database, without trailing zeros."""
+        return None if value is None else _plain(Decimal(value))
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment; SQLite keeps no zone, so it is UTC there."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """To the database."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """From the database."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData()
+
+orders = Table(
+    "orders",
+    metadata,
+    # Sequence of commits; SQLite counts up by itself only in an INTEGER.
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("id", String(36), nullable=False, unique=True),
+    Column("client", String(64), nullable=False),
+    Column("idempotency_key", String(128)),
+    Column("client_order_id", String(64)),
+    Column("symbol", String(16), nullable=False, index=True),
+    Column("side", String(4), nullable=False),
+    Column("order_type", String(8), nullable=False),
+    Column("quantity", ExactDecimal, nullable=False),
+    Column("limit_price", ExactDecimal),
+    Column("time_in_force", String(4), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("status", String(16), nullable=False, index=True),
+    Column("filled_quantity", ExactDecimal, nullable=False),
+    Column("average_price", ExactDecimal),
+    Column("perm_id", BigInteger, index=True),
+    Column("reason", Text, nullable=False),
+    UniqueConstraint("client", "idempotency_key", name="uq_orders_client_idempotency_key"),
+)
+
+order_history = Table(
+    "order_history",
+    metadata,
+    Column("order_id", String(36), ForeignKey("orders.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("status", String(16), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("detail", Text, nullable=False),
+    UniqueConstraint("order_id", "status", name="uq_order_history_order_id_status"),
+)
+
+fills = Table(
+    "fills",
+    metadata,
+    Column("order_id", String(36), ForeignKey("orders.id"), primary_key=True),
+    Column("exec_id", String(64), primary_key=True),
+    Column("quantity", ExactDecimal, nullable=False),
+    Column("price", ExactDecimal, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+
+class QueryMetrics(Protocol):
+    """Where the time of queries is shown."""
+
+    def database_query(self, operation: str, seconds: float) -> None:
+        """An operation ended, well or badly."""
+
+
+def open_engine(url: str) -> AsyncEngine:
+    """An engine for `sqlite+aiosqlite:///...` or `postgresql+asyncpg://...`; connects lazily."""
+    if url.startswith("sqlite"):
+        engine = create_async_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_immediate)
+        return engine
+    return create_async_engine(
+        url,
+        pool_size=5,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        connect_args={"timeout": 5, "command_timeout": 10},
+    )
+
+
+class OrderDatabase:
+    """Implements the services' ports for orders, and the health check's."""
+
+    def __init__(self, engine: AsyncEngine, metrics: QueryMetrics) -> None:
+        self._engine = engine
+        # Reads on SQLite must not take its one write lock, so they run outside a transaction.
+        self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._metrics = metrics
+
+    async def migrate(self) -> None:
+        """Bring the schema to the newest version; replicas wait for each other."""
+        async with self._write("migrate") as connection:
+            if connection.dialect.name == "postgresql":
+                await connection.execute(
+                    text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK}
+                )
+            await connection.run_sync(upgrade)
+
+    async def ping(self) -> None:
+        """A query that costs nothing."""
+        async with self._read("ping") as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def add(self, order: Order) -> Order:
+        """Commit the intent; the earlier order instead if client and idempotency key are known."""
+        try:
+            async with self._write("add") as connection:
+                await connection.execute(insert(orders).values(id=order.id, **_columns(order)))
+                await _write_details(connection, order)
+        except _AlreadyThere as error:
+            return await self._earlier(order, error)
+        return order
+
+    async def get(self, order_id: str) -> Order | None:
+        """The order, or None."""
+        async with self._read("get") as connection:
+            found = await _load(connection, select(orders).where(orders.c.id == order_id))
+        return found[0] if found else None
+
+    async def by_key(self, client: str, idempotency_key: str) -> Order | None:
+        """The order that this client placed with this key, or None."""
+        query = select(orders).where(
+            orders.c.client == client, orders.c.idempotency_key == idempotency_key
+        )
+        async with self._read("by_key") as connection:
+            found = await _load(connection, query)
+        return found[0] if found else None
+
+    async def open_orders(self) -> Sequence[Order]:
+        """Every order that is pending, accepted or unresolved, oldest first."""
+        query = select(orders).where(orders.c.status.in_(_OPEN)).order_by(orders.c.seq)
+        async with self._read("open_orders") as connection:
+            return await _load(connection, query)
+
+    async def save(self, order: Order) -> None:
+        """Store the order as it is now, with its history and fills, in one transaction."""
+        async with self._write("save") as connection:
+            await connection.execute(
+                update(orders).where(orders.c.id == order.id).values(**_columns(order))
+            )
+            await connection.execute(fills.delete().where(fills.c.order_id == order.id))
+            await connection.execute(
+                order_history.delete().where(order_history.c.order_id == order.id)
+            )
+            await _write_details(connection, order)
+
+    async def find(self, query: OrderQuery) -> OrderPage:
+        """A page of orders, newest first."""
+        statement = _filtered(query).order_by(orders.c.seq.desc()).limit(query.limit + 1)
+        async with self._read("find") as connection:
+            rows = (await connection.execute(statement)).mappings().all()
+            page = await _with_details(connection, rows[: query.limit])
+        more = len(rows) > query.limit
+        return OrderPage(page, rows[query.limit - 1]["seq"] if more else None)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._engine.dispose()
+
+    async def _earlier(self, order: Order, error: Exception) -> Order:
+        key = order.idempotency_key
+        earlier = await self.by_key(order.client, key) if key is not None else None
+        if earlier is None:
+            raise DatabaseUnavailable(f"the order could not be stored: {error}") from error
+        return earlier
+
+    @asynccontextmanager
+    async def _write(self, operation: str) -> AsyncIterator[AsyncConnection]:
+        async with self._translated(operation), self._engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _read(self, operation: str) -> AsyncIterator[AsyncConnection]:
+        async with self._translated(operation), self._reader.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _translated(self, operation: str) -> AsyncIterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        except IntegrityError as error:
+            raise _AlreadyThere(str(error)) from error
+        except _FAILURES as error:
+            raise DatabaseUnavailable(f"{type(error).__name__}: {error}") from error
+        finally:
+            self._metrics.database_query(operation, time.perf_counter() - started)
+
+
+def upgrade(connection: Connection) -> None:
+    """Run the migrations up to the newest on an open connection, within its transaction."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+class _AlreadyThere(DatabaseUnavailable):
+    """A unique constraint refused the row."""
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    # FULL: a committed intent survives a power cut, else an order could be sent and forgotten.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    """Take the write lock at once: a read that turns into a write can't wait for it."""
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _filtered(query: OrderQuery) -> Select[Any]:
+    statement = select(orders)
+    if query.status is not None:
+        statement = statement.where(orders.c.status == query.status)
+    if query.symbol is not None:
+        statement = statement.where(orders.c.symbol == query.symbol)
+    if query.before is not None:
+        statement = statement.where(orders.c.seq < query.before)
+    return statement
+
+
+async def _load(connection: AsyncConnection, query: Select[Any]) -> list[Order]:
+    rows = (await connection.execute(query)).mappings().all()
+    return await _with_details(connection, rows)
+
+
+async def _with_details(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[Order]:
+    ids = [row["id"] for row in rows]
+    history = await _group(connection, order_history, order_history.c.position, ids, _change)
+    executions = await _group(connection, fills, fills.c.at, ids, _fill)
+    return [_order(row, history.get(row["id"], []), executions.get(row["id"], [])) for row in rows]
+
+
+async def _group(
+    connection: AsyncConnection,
+    table: Table,
+    order_by: Column[Any],
+    ids: Sequence[str],
+    build: Callable[[RowMapping], Any],
+) -> dict[str, list[Any]]:
+    query = select(table).where(table.c.order_id.in_(ids)).order_by(order_by)
+    grouped: dict[str, list[Any]] = {}
+    for row in (await connection.execute(query)).mappings():
+        grouped.setdefault(row["order_id"], []).append(build(row))
+    return grouped
+
+
+async def _write_details(connection: AsyncConnection, order: Order) -> None:
+    await connection.execute(
+        insert(order_history),
+        [
+            {"order_id": order.id, "position": position, **_change_columns(change)}
+            for position, change in enumerate(order.history)
+        ],
+    )
+    if order.fills:
+        await connection.execute(
+            insert(fills), [{"order_id": order.id, **_fill_columns(fill)} for fill in order.fills]
+        )
+
+
+def _columns(order: Order) -> dict[str, Any]:
+    request = order.request
+    return {
+        "client": order.client,
+        "idempotency_key": order.idempotency_key,
+        "client_order_id": request.client_order_id,
+        "symbol": request.symbol,
+        "side": request.side,
+        "order_type": request.order_type,
+        "quantity": request.quantity,
+        "limit_price": request.limit_price,
+        "time_in_force": request.time_in_force,
+        "created_at": order.created_at,
+        "status": order.status,
+        "filled_quantity": order.filled_quantity,
+        "average_price": order.average_price,
+        "perm_id": order.perm_id,
+        "reason": order.reason,
+    }
+
+
+def _change_columns(change: StatusChange) -> dict[str, Any]:
+    return {"status": change.status, "at": change.at, "detail": change.detail}
+
+
+def _fill_columns(fill: Fill) -> dict[str, Any]:
+    return {
+        "exec_id": fill.exec_id,
+        "quantity": fill.quantity,
+        "price": fill.price,
+        "at": fill.at,
+    }
+
+
+def _order(row: RowMapping, history: list[StatusChange], executions: list[Fill]) -> Order:
+    return Order(
+        id=row["id"],
+        client=row["client"],
+        request=_request(row),
+        idempotency_key=row["idempotency_key"],
+        created_at=row["created_at"],
+        status=OrderStatus(row["status"]),
+        history=tuple(history),
+        fills=tuple(executions),
+        filled_quantity=row["filled_quantity"],
+        average_price=row["average_price"],
+        perm_id=row["perm_id"],
+        reason=row["reason"],
+    )
+
+
+def _request(row: RowMapping) -> NewOrder:
+    return NewOrder(
+        symbol=row["symbol"],
+        side=Side(row["side"]),
+        order_type=OrderType(row["order_type"]),
+        quantity=row["quantity"],
+        limit_price=row["limit_price"],
+        time_in_force=TimeInForce(row["time_in_force"]),
+        client_order_id=row["client_order_id"],
+    )
+
+
+def _change(row: RowMapping) -> StatusChange:
+    return StatusChange(OrderStatus(row["status"]), row["at"], row["detail"])
+
+
+def _fill(row: RowMapping) -> Fill:
+    return Fill(row["exec_id"], row["quantity"], row["price"], row["at"])
+
+
+def _plain(value: Decimal) -> Decimal:
+    """10 for 10.000000, and 10 for 1E+1."""
+    whole = value.to_integral_value()
+    return whole if value == whole else value.normalize()

@@ -1,0 +1,534 @@
+"""The IB gateway, by ib_insync: the only module that knows this client.
+
+Each session gets a client object of its own: the client clears its state on a drop, and late
+messages of an old session must not reach the new one. Facts about its behaviour that this relies
+on were read from its source (0.9.86) and are named where they matter.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Protocol, TypeVar
+
+import ib_insync as ibi
+
+from stocks_api.domain.errors import GatewayUnavailable, OrderUnknownToGateway
+from stocks_api.domain.market import AccountPnl, Position, Quote, finite, price
+from stocks_api.domain.orders import (
+    Fill,
+    Order,
+    OrderFact,
+    OrderStatus,
+    OrderType,
+    exact,
+)
+from stocks_api.services.order_writer import Snapshot
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+# What the gateway's own status words mean. The ones that are missing (PendingSubmit,
+# PendingCancel, ApiPending) say nothing about the outcome.
+_STATUS = {
+    "PreSubmitted": OrderStatus.ACCEPTED,
+    "Submitted": OrderStatus.ACCEPTED,
+    "Filled": OrderStatus.FILLED,
+    "Cancelled": OrderStatus.CANCELLED,
+    "ApiCancelled": OrderStatus.CANCELLED,
+    "Inactive": OrderStatus.REJECTED,
+}
+
+# Error codes that end an order. Other codes on an order are notes about it: the client marks the
+# order as cancelled for most of them, and is wrong whenever the order lives on (10349, 105, ...).
+_REJECTING = frozenset({103, 106, 107, 109, 110, 200, 201, 203, 321, 387, 388, 463, 10052, 10268})
+# Good news that comes as an error: data farms are fine, an order was cancelled as asked.
+_NOT_ERRORS = frozenset({202, 2104, 2106, 2107, 2108, 2119, 2158})
+_UPSTREAM_LOST, _RESTORED_DATA_LOST, _RESTORED_DATA_KEPT = 1100, 1101, 1102
+_CLIENT_ID_IN_USE = 326
+_DELAYED = frozenset({3, 4})  # market data types: delayed, delayed frozen
+
+# Paper and simulated accounts begin with DU, live ones never do.
+_PAPER_PREFIX = "DU"
+
+
+class Upstream(Protocol):
+    """Who must know that the gateway lost or regained its servers."""
+
+    def upstream_lost(self) -> None:
+        """Code 1100."""
+
+    def upstream_restored(self, *, data_lost: bool) -> None:
+        """Codes 1101 (data lost) and 1102 (data kept)."""
+
+
+class OrderFacts(Protocol):
+    """Who must know what happens to orders."""
+
+    def record(self, fact: OrderFact) -> None:
+        """The gateway said something about an order."""
+
+
+class PortfolioState(Protocol):
+    """Who keeps positions and P&L."""
+
+    def replace_positions(self, positions: Iterable[Position]) -> None:
+        """All of them."""
+
+    def position_changed(self, position: Position) -> None:
+        """One of them."""
+
+    def position_pnl_changed(self, account: str, symbol: str, unrealized: float | None) -> None:
+        """The P&L of one of them."""
+
+    def account_pnl_changed(self, pnl: AccountPnl) -> None:
+        """The account's P&L."""
+
+    def net_liquidation_changed(self, value: float | None) -> None:
+        """The account's worth."""
+
+
+class QuoteState(Protocol):
+    """Who keeps market data."""
+
+    def ticked(self, quote: Quote) -> None:
+        """Market data arrived."""
+
+
+class ErrorMetrics(Protocol):
+    """Where the gateway's error messages are counted."""
+
+    def gateway_error(self, code: int) -> None:
+        """The gateway sent an error message."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """Where the gateway is, and what to ask of it; `request_timeout` in seconds."""
+
+    host: str
+    port: int
+    client_id: int
+    symbols: tuple[str, ...]
+    live: bool = False
+    request_timeout: float = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who hears what the gateway says."""
+
+    orders: OrderFacts
+    portfolio: PortfolioState
+    quotes: QuoteState
+    upstream: Upstream
+    errors: ErrorMetrics
+
+
+class IbGateway:
+    """One gateway, session after session; lives on the event loop that runs it."""
+
+    def __init__(self, config: GatewayConfig) -> None:
+        self._config = config
+        self._listeners: Listeners | None = None
+        self._session: _Session | None = None
+
+    def listen(self, listeners: Listeners) -> None:
+        """Who hears what the gateway says, from now on."""
+        self._listeners = listeners
+
+    async def connect(self) -> None:
+        """Open a session and subscribe. Raises GatewayUnavailable."""
+        assert self._listeners is not None, "listen() comes first"  # noqa: S101
+        self._session = _Session(self._config, self._listeners)
+        await self._session.open()
+
+    async def round_trip(self) -> None:
+        """Ask the gateway for its time. Raises GatewayUnavailable."""
+        await self._current.round_trip()
+
+    async def resubscribe(self) -> None:
+        """Ask anew for market data and P&L. Raises GatewayUnavailable."""
+        self._current.subscribe()
+
+    async def wait_closed(self) -> None:
+        """Return when the session's socket is gone."""
+        await self._current.closed.wait()
+
+    async def close(self) -> None:
+        """End the session; never raises."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def place(self, order: Order) -> None:
+        """Send the order. Raises GatewayUnavailable when nothing was sent."""
+        self._current.place(order)
+
+    def cancel(self, order_id: str) -> None:
+        """Ask to cancel. Raises GatewayUnavailable and OrderUnknownToGateway."""
+        self._current.cancel(order_id)
+
+    async def snapshot(self) -> Snapshot:
+        """All that the gateway knows of orders; positions are renewed too."""
+        return await self._current.snapshot()
+
+    @property
+    def _current(self) -> "_Session":
+        if self._session is None:
+            raise GatewayUnavailable("not connected to the gateway", "closed")
+        return self._session
+
+
+class _Session:
+    def __init__(self, config: GatewayConfig, listeners: Listeners) -> None:
+        self._config = config
+        self._to = listeners
+        self._ib = ibi.IB()  # type: ignore[no-untyped-call]
+        self._accounts: list[str] = []
+        self._trades: dict[str, ibi.Trade] = {}  # our order id -> the client's object
+        self._symbols: dict[int, str] = {}  # contract id -> symbol, of P&L subscriptions
+        self._watched = [ibi.Stock(symbol, "SMART", "USD") for symbol in config.symbols]
+        self._hint = ""
+        self._syncing = asyncio.Lock()  # the client's requests of one kind must not overlap
+        self._asking_time = asyncio.Lock()
+        self.closed = asyncio.Event()
+        self._listen()
+
+    # Session
+
+    async def open(self) -> None:
+        config = self._config
+        try:
+            await self._ib.connectAsync(
+                config.host, config.port, config.client_id, timeout=config.request_timeout
+            )
+        except (OSError, TimeoutError) as error:
+            raise GatewayUnavailable(self._explain(error), "connect") from error
+        self._accounts = self._ib.managedAccounts()
+        self._check_accounts()
+        self.subscribe()
+
+    async def round_trip(self) -> None:
+        async with self._asking_time:
+            await self._ask(lambda: self._ib.reqCurrentTimeAsync(), "the time")
+
+    def close(self) -> None:
+        self._to = _deaf(self._to)
+        self.closed.set()
+        transport = self._ib.client.conn.transport
+        with suppress(OSError):  # the client's word for "half connected", it is lost anyhow
+            self._ib.disconnect()  # type: ignore[no-untyped-call]
+        if transport is not None and transport.get_write_buffer_size():
+            transport.abort()  # nobody reads the rest, so closing politely would wait for ever
+
+    def _explain(self, error: Exception) -> str:
+        where = f"{self._config.host}:{self._config.port}"
+        what = self._hint or str(error) or type(error).__name__
+        return f"cannot connect to {where}: {what}"
+
+    def _check_accounts(self) -> None:
+        """Simulated and live must never be mistaken: the account's name is the witness."""
+        paper = [account.startswith(_PAPER_PREFIX) for account in self._accounts]
+        if self._config.live and any(paper):
+            raise GatewayUnavailable(
+                f"STOCKS_GATEWAY_MODE is live, but the gateway serves {self._accounts}", "account"
+            )
+        if not self._config.live and not all(paper):
+            raise GatewayUnavailable(
+                "STOCKS_GATEWAY_MODE is not live, but the gateway serves an account that is not "
+                f"a paper account ({_PAPER_PREFIX}...): refused",
+                "account",
+            )
+
+    def _listen(self) -> None:
+        ib = self._ib
+        ib.disconnectedEvent += self._on_disconnected
+        ib.orderStatusEvent += self._on_order_status
+        ib.execDetailsEvent += self._on_execution
+        ib.errorEvent += self._on_error
+        ib.positionEvent += self._on_position
+        ib.pnlEvent += self._on_pnl
+        ib.pnlSingleEvent += self._on_position_pnl
+        ib.accountValueEvent += self._on_account_value
+        ib.pendingTickersEvent += self._on_tickers
+
+    def _on_disconnected(self) -> None:
+        self.closed.set()
+
+    async def _ask(self, request: Callable[[], Awaitable[_T]], what: str) -> _T:
+        try:
+            async with asyncio.timeout(self._config.request_timeout):
+                return await request()
+        except TimeoutError:
+            seconds = self._config.request_timeout
+            raise GatewayUnavailable(
+                f"asked for {what}, no answer within {seconds:g} s", "unresponsive"
+            ) from None
+        except OSError as error:
+            raise GatewayUnavailable(f"asked for {what}: {error}", "closed") from error
+
+    # Orders
+
+    def place(self, order: Order) -> None:
+        contract = ibi.Stock(order.request.symbol, "SMART", "USD")
+        try:
+            trade = self._ib.placeOrder(contract, self._to_ib(order))
+        except OSError as error:
+            raise GatewayUnavailable(str(error), "closed") from error
+        self._trades[order.id] = trade
+
+    def cancel(self, order_id: str) -> None:
+        trade = self._trades.get(order_id)
+        if trade is None:
+            raise OrderUnknownToGateway(f"the gateway does not know order {order_id}")
+        try:
+            self._ib.cancelOrder(trade.order)
+        except OSError as error:
+            raise GatewayUnavailable(str(error), "closed") from error
+
+    def _to_ib(self, order: Order) -> ibi.Order:
+        request = order.request
+        ib_order = ibi.Order(
+            action=request.side.value,
+            totalQuantity=float(request.quantity),
+            orderType=request.order_type.value,
+            tif=request.time_in_force.value,
+            orderRef=order.id,
+            account=self._accounts[0] if self._accounts else "",
+        )
+        if request.order_type is OrderType.LIMIT and request.limit_price is not None:
+            ib_order.lmtPrice = float(request.limit_price)
+        return ib_order
+
+    async def snapshot(self) -> Snapshot:
+        async with self._syncing:
+            asked_at = time.monotonic()
+            ib = self._ib
+            resting = await self._ask(ib.reqAllOpenOrdersAsync, "open orders")
+            completed = await self._ask(lambda: ib.reqCompletedOrdersAsync(False), "past orders")
+            executions = await self._ask(ib.reqExecutionsAsync, "executions")
+            positions = await self._ask(ib.reqPositionsAsync, "positions")
+        self._trades |= {trade.order.orderRef: trade for trade in resting if trade.order.orderRef}
+        self._renew_positions(positions)
+        return Snapshot(asked_at, tuple(_facts([*completed, *resting], executions)))
+
+    def _on_order_status(self, trade: ibi.Trade) -> None:
+        if trade.log and trade.log[-1].errorCode:
+            return  # the client's own guess after an error: _on_error judges the error itself
+        if trade.order.orderRef:
+            self._to.orders.record(_fact_of(trade, ()))
+
+    def _on_execution(self, trade: ibi.Trade, fill: ibi.Fill) -> None:
+        if trade.order.orderRef:
+            self._to.orders.record(
+                OrderFact(
+                    trade.order.orderRef,
+                    datetime.now(UTC),
+                    perm_id=trade.order.permId or None,
+                    fills=(_fill(fill),),
+                )
+            )
+
+    # Errors
+
+    def _on_error(self, request_id: int, code: int, message: str, _contract: object) -> None:
+        if code in _NOT_ERRORS:
+            return
+        self._to.errors.gateway_error(code)
+        log.warning("gateway message %s: %s", code, message, extra={"code": code})
+        self._on_system_code(code, message)
+        self._on_order_error(request_id, code, message)
+
+    def _on_system_code(self, code: int, message: str) -> None:
+        if code == _UPSTREAM_LOST:
+            self._to.upstream.upstream_lost()
+        elif code in (_RESTORED_DATA_LOST, _RESTORED_DATA_KEPT):
+            self._to.upstream.upstream_restored(data_lost=code == _RESTORED_DATA_LOST)
+        elif code == _CLIENT_ID_IN_USE:
+            self._hint = (
+                f"client id {self._config.client_id} is in use: give this API another "
+                f"STOCKS_GATEWAY_CLIENT_ID ({message})"
+            )
+
+    def _on_order_error(self, request_id: int, code: int, message: str) -> None:
+        order_id = self._order_id(request_id)
+        if code in _REJECTING and order_id is not None:
+            self._to.orders.record(
+                OrderFact(
+                    order_id,
+                    datetime.now(UTC),
+                    status=OrderStatus.REJECTED,
+                    reason=f"{code}: {message}",
+                )
+            )
+
+    def _order_id(self, request_id: int) -> str | None:
+        """Our id of the order that this client sent under `request_id` in this session."""
+        for order_id, trade in self._trades.items():
+            mine = trade.order.clientId == self._config.client_id
+            if mine and trade.order.orderId == request_id:
+                return order_id
+        return None
+
+    # Positions and P&L
+
+    def subscribe(self) -> None:
+        """Market data of the watch list, P&L of the account and of every position."""
+        try:
+            self._subscribe_market_data()
+            self._subscribe_pnl()
+        except OSError as error:
+            raise GatewayUnavailable(str(error), "closed") from error
+
+    def _subscribe_market_data(self) -> None:
+        if self._ib.tickers():
+            for contract in self._watched:
+                self._ib.cancelMktData(contract)
+        for contract in self._watched:
+            self._ib.reqMktData(contract)
+
+    def _subscribe_pnl(self) -> None:
+        for known in self._ib.pnl():
+            self._ib.cancelPnL(known.account, known.modelCode)
+        for single in self._ib.pnlSingle():
+            self._ib.cancelPnLSingle(single.account, single.modelCode, single.conId)
+        self._symbols.clear()
+        for account in self._accounts:
+            self._ib.reqPnL(account)
+        for position in self._ib.positions():
+            self._follow_pnl(position)
+
+    def _renew_positions(self, positions: Iterable[ibi.Position]) -> None:
+        for position in positions:
+            self._follow_pnl(position)
+        self._to.portfolio.replace_positions(_position(position) for position in positions)
+
+    def _follow_pnl(self, position: ibi.Position) -> None:
+        contract_id = position.contract.conId
+        if position.position and contract_id not in self._symbols:
+            self._symbols[contract_id] = _symbol(position.contract)
+            self._ib.reqPnLSingle(position.account, "", contract_id)
+        elif not position.position and contract_id in self._symbols:
+            del self._symbols[contract_id]
+            self._ib.cancelPnLSingle(position.account, "", contract_id)
+
+    def _on_position(self, position: ibi.Position) -> None:
+        self._to.portfolio.position_changed(_position(position))
+        if self._ib.isConnected():
+            self._follow_pnl(position)
+
+    def _on_pnl(self, pnl: ibi.PnL) -> None:
+        self._to.portfolio.account_pnl_changed(
+            AccountPnl(finite(pnl.dailyPnL), finite(pnl.unrealizedPnL), finite(pnl.realizedPnL))
+        )
+
+    def _on_position_pnl(self, pnl: ibi.PnLSingle) -> None:
+        symbol = self._symbols.get(pnl.conId)
+        if symbol is not None:
+            unrealized = finite(pnl.unrealizedPnL)
+            self._to.portfolio.position_pnl_changed(pnl.account, symbol, unrealized)
+
+    def _on_account_value(self, value: ibi.AccountValue) -> None:
+        if value.tag == "NetLiquidation":
+            self._to.portfolio.net_liquidation_changed(finite(value.value))
+
+    # Market data
+
+    def _on_tickers(self, tickers: Iterable[ibi.Ticker]) -> None:
+        for ticker in tickers:
+            self._to.quotes.ticked(_quote(ticker))
+
+
+def _deaf(listeners: Listeners) -> Listeners:
+    """Listeners for a session that is over: whatever it still says is about the past."""
+    return Listeners(_Nobody(), _Nobody(), _Nobody(), _Nobody(), listeners.errors)
+
+
+class _Nobody:
+    """Hears everything, does nothing."""
+
+    def __getattr__(self, _name: str) -> Any:
+        return lambda *_args, **_kwargs: None
+
+
+def _facts(trades: Iterable[ibi.Trade], executions: Iterable[ibi.Fill]) -> Iterable[OrderFact]:
+    """One fact for each order, matched by orderRef; executions of orders unknown by then, too."""
+    filled: dict[str, list[Fill]] = {}
+    for execution in executions:
+        filled.setdefault(execution.execution.orderRef, []).append(_fill(execution))
+    for trade in trades:
+        if trade.order.orderRef:
+            yield _fact_of(trade, filled.pop(trade.order.orderRef, []))
+    for order_id, fills in filled.items():
+        if order_id:
+            yield OrderFact(order_id, datetime.now(UTC), fills=tuple(fills))
+
+
+def _fact_of(trade: ibi.Trade, fills: Iterable[Fill]) -> OrderFact:
+    """What the client knows of an order; a completed one says only its own filled quantity."""
+    status = trade.orderStatus
+    filled = max(_quantity(status.filled), _quantity(trade.order.filledQuantity))
+    return OrderFact(
+        trade.order.orderRef,
+        datetime.now(UTC),
+        perm_id=trade.order.permId or status.permId or None,
+        status=_STATUS.get(status.status),
+        filled_quantity=filled,
+        average_price=_money(status.avgFillPrice),
+        fills=tuple(fills),
+        reason=status.status if status.status == "Inactive" else "",
+    )
+
+
+def _fill(fill: ibi.Fill) -> Fill:
+    execution = fill.execution
+    return Fill(
+        exec_id=execution.execId,
+        quantity=_quantity(execution.shares),
+        price=_money(execution.price) or Decimal(0),
+        at=execution.time,
+    )
+
+
+def _position(position: ibi.Position) -> Position:
+    return Position(
+        account=position.account,
+        symbol=_symbol(position.contract),
+        quantity=exact(Decimal(str(finite(position.position) or 0))),
+        average_cost=finite(position.avgCost),
+    )
+
+
+def _symbol(contract: ibi.Contract) -> str:
+    """A stock's symbol; options and futures of it must not be taken for the stock."""
+    return contract.symbol if contract.secType == "STK" else contract.localSymbol
+
+
+def _quote(ticker: ibi.Ticker) -> Quote:
+    return Quote(
+        symbol=ticker.contract.symbol if ticker.contract else "",
+        bid=price(ticker.bid),
+        ask=price(ticker.ask),
+        last=price(ticker.last),
+        bid_size=finite(ticker.bidSize),
+        ask_size=finite(ticker.askSize),
+        close=price(ticker.close),
+        delayed=ticker.marketDataType in _DELAYED,
+        last_tick_at=ticker.time,
+    )
+
+
+def _quantity(value: float) -> Decimal:
+    number = finite(value)
+    return exact(Decimal(str(number))) if number is not None and number > 0 else Decimal(0)
+
+
+def _money(value: float) -> Decimal | None:
+    number = finite(value)
+    return exact(Decimal(str(number))) if number is not None and number > 0 else None

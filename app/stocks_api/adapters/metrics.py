@@ -1,0 +1,338 @@
+"""Every metric of the application: names, types and labels are a contract with the rules.
+
+Children of closed label sets exist from the start, so a rate works from the first event on. The
+text format 0.0.4 is served, never OpenMetrics: two gauges are called `_total` by specification.
+"""
+
+import time
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TypeVar
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from stocks_api.domain.market import AccountPnl, Position, finite
+from stocks_api.domain.orders import NOT_SENT, Order, OrderStatus, OrderType, Side
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+# An edge at every default latency threshold (0.5 s and 1 s) and around it.
+REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.0, 2.5, 5.0, 10.0, 30.0)
+# Acknowledgements take milliseconds; fills of resting orders take hours.
+ORDER_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+QUERY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+COUNTED_STATUSES = tuple(status for status in OrderStatus if status is not OrderStatus.PENDING)
+AUTH_REASONS = ("missing", "malformed", "unknown", "expired", "scope")
+REJECTION_REASONS = ("gateway", "gateway_down", "database_down")
+DISCONNECT_REASONS = ("closed", "unresponsive", "upstream", "resync")
+LATENCY_STAGES = ("ack", "fill")
+# https://interactivebrokers.github.io/tws-api/message_codes.html
+ERROR_CODES = frozenset(
+    {100, 103, 104, 105, 110, 161, 200, 201, 321, 326, 354, 399, 404, 434, 1100, 1101, 1102, 1300}
+    | {2103, 2105, 2110, 2157, 10147, 10148, 10167, 10197}
+)
+OTHER = "other"
+
+_Metric = TypeVar("_Metric", Counter, Histogram)
+
+
+class Metrics:
+    """Implements every metrics port of the services and of the HTTP layer."""
+
+    def __init__(
+        self, registry: CollectorRegistry, symbols: Iterable[str], started_at: float | None = None
+    ) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = registry
+        self._symbols = frozenset(symbols)
+        started = time.time() if started_at is None else started_at
+        self._http(registry)
+        self._gateway(registry, started)
+        self._orders(registry)
+        self._account(registry)
+        self._database(registry, started)
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+
+    def exposition(self) -> bytes:
+        """The page that Prometheus scrapes, in text format 0.0.4."""
+        return generate_latest(self._registry)
+
+    # HTTP
+
+    def _http(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "api_requests_total", "HTTP requests.", ["method", "route", "status"], registry=registry
+        )
+        self._durations = Histogram(
+            "api_request_duration_seconds",
+            "Time to answer a request.",
+            ["method", "route"],
+            buckets=REQUEST_BUCKETS,
+            registry=registry,
+        )
+        self._request_children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._auth_failures = _closed(
+            Counter("auth_failures_total", "Refused API keys.", ["reason"], registry=registry),
+            AUTH_REASONS,
+        )
+
+    def expect_route(self, method: str, route: str, status: int) -> None:
+        """Bind the children of a route in advance."""
+        self._request_pair(method, route, status)
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """A request was answered."""
+        bounded = method if method in METHODS else "OTHER"
+        counter, histogram = self._request_pair(bounded, route, status)
+        counter.inc()
+        histogram.observe(seconds)
+
+    def _request_pair(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        key = (method, route, status)
+        pair = self._request_children.get(key)
+        if pair is None:
+            pair = (
+                self._requests.labels(method, route, str(status)),
+                self._durations.labels(method, route),
+            )
+            self._request_children[key] = pair
+        return pair
+
+    def auth_failed(self, reason: str) -> None:
+        """A request was refused for its key."""
+        self._auth_failures.labels(reason).inc()
+
+    # Gateway
+
+    def _gateway(self, registry: CollectorRegistry, started: float) -> None:
+        self._link = Gauge(
+            "ib_connection_status",
+            "1 while a round trip to the gateway succeeded lately, else 0.",
+            registry=registry,
+        )
+        self._round_trip = Gauge(
+            "ib_last_roundtrip_timestamp_seconds",
+            "When the gateway last answered; the start of the process before the first answer.",
+            registry=registry,
+        )
+        self._round_trip.set(started)
+        self._disconnects = _closed(
+            Counter("ib_disconnects_total", "Verified links lost.", ["reason"], registry=registry),
+            DISCONNECT_REASONS,
+        )
+        self._errors = _closed(
+            Counter(
+                "ib_errors_total", "Error messages of the gateway.", ["code"], registry=registry
+            ),
+            (*map(str, sorted(ERROR_CODES)), OTHER),
+        )
+        self._ticks = Gauge(
+            "market_data_last_tick_timestamp_seconds",
+            "When the last tick came; the start of the process before the first one.",
+            ["symbol"],
+            registry=registry,
+        )
+        for symbol in self._symbols:
+            self._ticks.labels(symbol).set(started)
+
+    def link_verified(self, verified: bool) -> None:
+        """The link became, or stopped being, verified."""
+        self._link.set(1 if verified else 0)
+
+    def round_trip_succeeded(self, at: float) -> None:
+        """The gateway answered at `at`, epoch seconds."""
+        self._round_trip.set(at)
+
+    def disconnected(self, reason: str) -> None:
+        """A verified link was lost."""
+        self._disconnects.labels(reason if reason in DISCONNECT_REASONS else "closed").inc()
+
+    def gateway_error(self, code: int) -> None:
+        """The gateway sent an error message."""
+        self._errors.labels(str(code) if code in ERROR_CODES else OTHER).inc()
+
+    def ticked(self, symbol: str, at: datetime) -> None:
+        """A tick of this symbol arrived."""
+        self._ticks.labels(symbol).set(at.timestamp())
+
+    # Orders
+
+    def _orders(self, registry: CollectorRegistry) -> None:
+        self._entered = Counter(
+            "orders_total",
+            "Orders by the status they entered.",
+            ["side", "order_type", "status"],
+            registry=registry,
+        )
+        for side in Side:
+            for order_type in OrderType:
+                for status in COUNTED_STATUSES:
+                    self._entered.labels(side, order_type, status)
+        self._latency = _closed(
+            Histogram(
+                "order_latency_seconds",
+                "From sending an order to its acknowledgement, and to its fill.",
+                ["stage"],
+                buckets=ORDER_BUCKETS,
+                registry=registry,
+            ),
+            LATENCY_STAGES,
+        )
+        self._rejections = _closed(
+            Counter(
+                "order_rejections_total", "Refused orders by reason.", ["reason"], registry=registry
+            ),
+            REJECTION_REASONS,
+        )
+        self._unresolved = Gauge(
+            "orders_unresolved", "Orders whose outcome is not known.", registry=registry
+        )
+
+    def order_entered(self, order: Order, status: OrderStatus) -> None:
+        """The order entered `status`, for the first time."""
+        request = order.request
+        self._entered.labels(request.side, request.order_type, status).inc()
+        if status is OrderStatus.REJECTED and not order.reason.startswith(NOT_SENT):
+            self.order_refused("gateway")
+
+    def order_refused(self, reason: str) -> None:
+        """An order was refused, here or by the gateway."""
+        self._rejections.labels(reason).inc()
+
+    def order_latency(self, stage: str, seconds: float) -> None:
+        """`ack` or `fill`: seconds since the order was sent."""
+        self._latency.labels(stage).observe(max(0.0, seconds))
+
+    def unresolved_orders(self, count: int) -> None:
+        """How many orders are unresolved."""
+        self._unresolved.set(count)
+
+    # Account
+
+    def _account(self, registry: CollectorRegistry) -> None:
+        self._active = Gauge(
+            "active_positions_total", "Positions that are not flat.", registry=registry
+        )
+        self._size = Gauge(
+            "position_size", "Shares held; negative: short.", ["symbol"], registry=registry
+        )
+        self._position_pnl = Gauge(
+            "position_pnl_unrealized",
+            "Unrealised P&L of a position, account currency.",
+            ["symbol"],
+            registry=registry,
+        )
+        self._unrealized = Gauge(
+            "pnl_unrealized_total", "Unrealised P&L, account currency.", registry=registry
+        )
+        self._realized = Gauge(
+            "pnl_realized_total", "Realised P&L of the day, account currency.", registry=registry
+        )
+        self._daily = Gauge(
+            "pnl_daily_total", "P&L since the previous close, account currency.", registry=registry
+        )
+        for symbol in self._symbols:
+            self._size.labels(symbol)
+        # Registered with its first value: ratios to a worth of 0 would mean nothing.
+        self._worth = Gauge(
+            "account_net_liquidation", "Worth of the account, account currency.", registry=None
+        )
+        self._worth_known = False
+
+    def positions(self, positions: Iterable[Position]) -> None:
+        """All positions that are not flat; symbols off the watch list add up under `other`."""
+        held = tuple(positions)
+        self._active.set(len(held))
+        sizes = dict.fromkeys(self._symbols, 0.0)
+        profits: dict[str, float] = {}
+        for position in held:
+            label = self._label(position.symbol)
+            sizes[label] = sizes.get(label, 0.0) + float(position.quantity)
+            if (profit := finite(position.unrealized_pnl)) is not None:
+                profits[label] = profits.get(label, 0.0) + profit
+        _show(self._size, sizes)
+        _show(self._position_pnl, profits)
+
+    def account_pnl(self, pnl: AccountPnl) -> None:
+        """Profit and loss of the account."""
+        for gauge, value in (
+            (self._unrealized, pnl.unrealized),
+            (self._realized, pnl.realized),
+            (self._daily, pnl.daily),
+        ):
+            if (number := finite(value)) is not None:
+                gauge.set(number)
+
+    def net_liquidation(self, value: float) -> None:
+        """What the account is worth."""
+        if finite(value) is None:
+            return
+        self._worth.set(value)
+        if not self._worth_known:
+            self._registry.register(self._worth)
+            self._worth_known = True
+
+    def _label(self, symbol: str) -> str:
+        return symbol if symbol in self._symbols else OTHER
+
+    # Database
+
+    def _database(self, registry: CollectorRegistry, started: float) -> None:
+        self._database_up = Gauge(
+            "database_up", "1 while the database answers, else 0.", registry=registry
+        )
+        self._database_success = Gauge(
+            "database_last_success_timestamp_seconds",
+            "When a query last succeeded; the start of the process before the first one.",
+            registry=registry,
+        )
+        self._database_success.set(started)
+        self._queries = Histogram(
+            "database_query_duration_seconds",
+            "Time of a database operation.",
+            ["operation"],
+            buckets=QUERY_BUCKETS,
+            registry=registry,
+        )
+
+    def database_up(self, up: bool) -> None:
+        """The last query succeeded, or not."""
+        self._database_up.set(1 if up else 0)
+
+    def database_succeeded(self, at: float) -> None:
+        """A query succeeded at `at`, epoch seconds."""
+        self._database_success.set(at)
+
+    def database_query(self, operation: str, seconds: float) -> None:
+        """An operation of the repository ended."""
+        self._queries.labels(operation).observe(seconds)
+
+
+def _closed(metric: _Metric, values: Iterable[str]) -> _Metric:
+    """Bind every child of a closed label set, so that it is exposed as 0 from the start."""
+    for value in values:
+        metric.labels(value)
+    return metric
+
+
+def _show(gauge: Gauge, values: dict[str, float]) -> None:
+    """Set one child for each label, and drop the children that have no value any more."""
+    shown = [sample.labels for metric in gauge.collect() for sample in metric.samples]
+    for labels in shown:
+        if not values.keys() & labels.values():
+            gauge.remove(*labels.values())
+    for label, value in values.items():
+        gauge.labels(label).set(value)

@@ -1,0 +1,68 @@
+"""The ASGI application: routes, error shape, middleware."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from stocks_api.api import problems, routes, system
+from stocks_api.api.auth import Authenticator
+from stocks_api.api.middleware import UNMATCHED, BodyLimit, RequestMetrics, RequestMiddleware
+from stocks_api.services.orders import OrderService
+from stocks_api.services.portfolio import Portfolio
+from stocks_api.services.quotes import Quotes
+
+MAX_BODY_BYTES = 16 * 1024
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class HttpMetrics(RequestMetrics, Protocol):
+    """Where requests are counted, with the routes known in advance."""
+
+    def expect_route(self, method: str, route: str, status: int) -> None:
+        """Bind the labels of a route before its first request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All that the routes need."""
+
+    orders: OrderService
+    portfolio: Portfolio
+    quotes: Quotes
+    authenticator: Authenticator
+    readiness: system.Readiness
+    exposition: system.Exposition
+    metrics: HttpMetrics
+
+
+def create_app(services: Services, lifespan: Lifespan) -> FastAPI:
+    """The application; `lifespan` starts and ends what runs beside the requests."""
+    app = FastAPI(
+        title="stocks-fastapi",
+        summary="Stock orders through Interactive Brokers",
+        version=system.VERSION,
+        lifespan=lifespan,
+    )
+    app.state.services = services
+    app.state.authenticator = services.authenticator
+    app.include_router(system.router)
+    app.include_router(routes.router)
+    problems.install(app)
+    app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
+    app.add_middleware(RequestMiddleware, metrics=services.metrics)  # the outermost
+    _expect_routes(services.metrics)
+    return app
+
+
+def _expect_routes(metrics: HttpMetrics) -> None:
+    for router in (system.router, routes.router):
+        for route in router.routes:
+            if isinstance(route, APIRoute):
+                for method in route.methods or ():
+                    metrics.expect_route(method, route.path, route.status_code or 200)
+    metrics.expect_route("GET", UNMATCHED, 404)

@@ -1,0 +1,123 @@
+"""Errors as clients see them: one shape, RFC 9457, that says what to change."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from stocks_api.domain.errors import (
+    DatabaseUnavailable,
+    GatewayUnavailable,
+    IdempotencyConflict,
+    NotWatched,
+    OrderFinal,
+    OrderNotFound,
+    OrderUnknownToGateway,
+    StocksError,
+)
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = "5"
+
+
+class FieldProblem(BaseModel):
+    """One thing that is wrong: the field, and what it must be."""
+
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """An error. `errors` names the fields, if the request was wrong."""
+
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldProblem] = []
+
+
+class RefusalError(Exception):
+    """Refuse the request with this problem."""
+
+    def __init__(
+        self, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.problem = Problem(title=title, status=status, detail=detail)
+        self.headers = dict(headers or {})
+
+
+# Most specific first; what is retryable says when.
+_DOMAIN: Sequence[tuple[type[StocksError], int, str]] = (
+    (OrderNotFound, 404, "Unknown order"),
+    (NotWatched, 404, "Unknown symbol"),
+    (OrderFinal, 409, "Order is final"),
+    (OrderUnknownToGateway, 409, "Order is not at the gateway"),
+    (IdempotencyConflict, 422, "Idempotency key was used before"),
+    (GatewayUnavailable, 503, "Gateway is not available"),
+    (DatabaseUnavailable, 503, "Database is not available"),
+)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error with a Problem."""
+    app.add_exception_handler(StocksError, _on_domain_error)
+    app.add_exception_handler(RefusalError, _on_refusal)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_bug)
+
+
+def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The response for a problem."""
+    return JSONResponse(
+        problem.model_dump(), problem.status, headers=headers, media_type=MEDIA_TYPE
+    )
+
+
+async def _on_domain_error(_request: Request, error: Exception) -> JSONResponse:
+    for kind, status, title in _DOMAIN:
+        if isinstance(error, kind):
+            headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else None
+            return answer(Problem(title=title, status=status, detail=str(error)), headers)
+    raise error
+
+
+async def _on_refusal(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RefusalError)  # noqa: S101 registered for this type only
+    return answer(error.problem, error.headers)
+
+
+async def _on_invalid_request(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 registered for this type only
+    errors = [_field_problem(detail) for detail in error.errors()]
+    detail = "; ".join(f"{problem.field}: {problem.message}" for problem in errors)
+    return answer(Problem(title="Invalid request", status=422, detail=detail, errors=errors))
+
+
+async def _on_http_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 registered for this type only
+    problem = Problem(title=error.detail, status=error.status_code, detail=error.detail)
+    return answer(problem, error.headers)
+
+
+async def _on_bug(_request: Request, error: Exception) -> JSONResponse:
+    log.error("request failed", exc_info=error)
+    detail = "this is our fault; the log has the details under the request id"
+    return answer(Problem(title="Internal error", status=500, detail=detail))
+
+
+def _field_problem(detail: Mapping[str, Any]) -> FieldProblem:
+    """`("body", "quantity")` → `quantity`; never echoes what was sent."""
+    where = [str(part) for part in detail["loc"] if part not in ("body", "query", "path", "header")]
+    if detail["type"] == "json_invalid":
+        return FieldProblem(field="body", message=f"not strict JSON: {detail['ctx']['error']}")
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    return FieldProblem(field=".".join(where) or str(detail["loc"][0]), message=message)

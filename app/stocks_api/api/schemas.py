@@ -1,0 +1,277 @@
+"""What goes over the wire. Numbers that must be exact travel as strings."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from stocks_api.domain.market import AccountPnl, Position, Quote
+from stocks_api.domain.orders import (
+    Fill,
+    NewOrder,
+    Order,
+    OrderStatus,
+    OrderType,
+    Side,
+    TimeInForce,
+)
+
+MAX_QUANTITY = Decimal(1_000_000)
+MAX_PRICE = Decimal(1_000_000)
+# Upper case, as exchanges write them; class shares have a space at IB ("BRK B").
+SYMBOL = r"^[A-Z][A-Z0-9]{0,9}([ .][A-Z]{1,3})?$"
+PRINTABLE = r"^[\x21-\x7e]+$"
+
+
+def _no_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number or a string with a number")
+    return value
+
+
+def _text(value: Decimal) -> str:
+    """Fixed notation without trailing zeros: 10, 0.5."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+_Bounded = Annotated[Decimal, BeforeValidator(_no_boolean)]
+Exact = Annotated[Decimal, PlainSerializer(_text, return_type=str)]
+
+
+class OrderRequest(BaseModel):
+    """An order to place. Quantity in shares; limit_price in account currency, for LMT only."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"symbol": "AAPL", "side": "BUY", "quantity": "10", "order_type": "MKT"},
+                {
+                    "symbol": "MSFT",
+                    "side": "SELL",
+                    "quantity": "5",
+                    "order_type": "LMT",
+                    "limit_price": "410.50",
+                    "time_in_force": "GTC",
+                },
+            ]
+        },
+    )
+
+    symbol: str = Field(pattern=SYMBOL, max_length=14)
+    side: Side
+    quantity: _Bounded = Field(gt=0, le=MAX_QUANTITY, decimal_places=4, allow_inf_nan=False)
+    order_type: OrderType = OrderType.MARKET
+    limit_price: _Bounded | None = Field(
+        None, gt=0, le=MAX_PRICE, decimal_places=4, allow_inf_nan=False
+    )
+    time_in_force: TimeInForce = TimeInForce.DAY
+    client_order_id: str | None = Field(None, min_length=1, max_length=64, pattern=PRINTABLE)
+
+    @model_validator(mode="after")
+    def _price_fits_type(self) -> Self:
+        if self.order_type is OrderType.LIMIT and self.limit_price is None:
+            raise ValueError("limit_price: an LMT order needs one")
+        if self.order_type is OrderType.MARKET and self.limit_price is not None:
+            raise ValueError("limit_price: an MKT order has none; use order_type LMT")
+        return self
+
+    def to_domain(self) -> NewOrder:
+        """The same, for the services."""
+        return NewOrder(
+            symbol=self.symbol,
+            side=self.side,
+            order_type=self.order_type,
+            quantity=self.quantity,
+            limit_price=self.limit_price,
+            time_in_force=self.time_in_force,
+            client_order_id=self.client_order_id,
+        )
+
+
+class OrderFilter(BaseModel):
+    """Which orders, and which page: `before` is the previous page's `next_before`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: OrderStatus | None = None
+    symbol: str | None = Field(None, pattern=SYMBOL, max_length=14)
+    limit: int = Field(50, ge=1, le=200)
+    before: int | None = Field(None, ge=1, le=2**53)
+
+
+class StatusChangeView(BaseModel):
+    """An order entered a status."""
+
+    status: OrderStatus
+    at: datetime
+    detail: str
+
+
+class FillView(BaseModel):
+    """One execution."""
+
+    exec_id: str
+    quantity: Exact
+    price: Exact
+    at: datetime
+
+    @classmethod
+    def of(cls, fill: Fill) -> Self:
+        """For the wire."""
+        return cls(exec_id=fill.exec_id, quantity=fill.quantity, price=fill.price, at=fill.at)
+
+
+class OrderView(BaseModel):
+    """An order as it is known now."""
+
+    id: str
+    status: OrderStatus
+    symbol: str
+    side: Side
+    order_type: OrderType
+    quantity: Exact
+    limit_price: Exact | None
+    time_in_force: TimeInForce
+    client_order_id: str | None
+    filled_quantity: Exact
+    average_price: Exact | None
+    reason: str
+    created_at: datetime
+    history: list[StatusChangeView]
+    fills: list[FillView]
+
+    @classmethod
+    def of(cls, order: Order) -> Self:
+        """For the wire."""
+        request = order.request
+        return cls(
+            id=order.id,
+            status=order.status,
+            symbol=request.symbol,
+            side=request.side,
+            order_type=request.order_type,
+            quantity=request.quantity,
+            limit_price=request.limit_price,
+            time_in_force=request.time_in_force,
+            client_order_id=request.client_order_id,
+            filled_quantity=order.filled_quantity,
+            average_price=order.average_price,
+            reason=order.reason,
+            created_at=order.created_at,
+            history=[
+                StatusChangeView(status=change.status, at=change.at, detail=change.detail)
+                for change in order.history
+            ],
+            fills=[FillView.of(fill) for fill in order.fills],
+        )
+
+
+class OrderPageView(BaseModel):
+    """Orders, newest first; `next_before` is the `before` of the next page, null at the end."""
+
+    orders: list[OrderView]
+    next_before: int | None
+
+
+class PositionView(BaseModel):
+    """Shares held (negative: short); cost per share and P&L in account currency."""
+
+    account: str
+    symbol: str
+    quantity: Exact
+    average_cost: float | None
+    unrealized_pnl: float | None
+
+    @classmethod
+    def of(cls, position: Position) -> Self:
+        """For the wire."""
+        return cls(
+            account=position.account,
+            symbol=position.symbol,
+            quantity=position.quantity,
+            average_cost=position.average_cost,
+            unrealized_pnl=position.unrealized_pnl,
+        )
+
+
+class PositionsView(BaseModel):
+    """Positions that are not flat; `current` is false while the gateway link is down."""
+
+    positions: list[PositionView]
+    current: bool
+
+
+class PnlView(BaseModel):
+    """Account currency; null is "not known yet". `current` is false while the link is down."""
+
+    daily: float | None
+    unrealized: float | None
+    realized: float | None
+    net_liquidation: float | None
+    current: bool
+
+    @classmethod
+    def of(cls, pnl: AccountPnl, net_liquidation: float | None, current: bool) -> Self:
+        """For the wire."""
+        return cls(
+            daily=pnl.daily,
+            unrealized=pnl.unrealized,
+            realized=pnl.realized,
+            net_liquidation=net_liquidation,
+            current=current,
+        )
+
+
+class QuoteView(BaseModel):
+    """Last known market data; null before the first tick."""
+
+    symbol: str
+    bid: float | None
+    ask: float | None
+    last: float | None
+    bid_size: float | None
+    ask_size: float | None
+    close: float | None
+    delayed: bool
+    last_tick_at: datetime | None
+
+    @classmethod
+    def of(cls, quote: Quote) -> Self:
+        """For the wire."""
+        return cls(
+            symbol=quote.symbol,
+            bid=quote.bid,
+            ask=quote.ask,
+            last=quote.last,
+            bid_size=quote.bid_size,
+            ask_size=quote.ask_size,
+            close=quote.close,
+            delayed=quote.delayed,
+            last_tick_at=quote.last_tick_at,
+        )
+
+
+class Health(BaseModel):
+    """The process lives. `gateway`: SIMULATED, PAPER or LIVE."""
+
+    status: str
+    gateway: str
+    version: str
+
+
+class Check(BaseModel):
+    """One thing that readiness needs."""
+
+    ok: bool
+    detail: str
+
+
+class Readiness(BaseModel):
+    """Whether orders can be placed, and if not, why."""
+
+    ready: bool
+    gateway: str
+    checks: dict[str, Check]

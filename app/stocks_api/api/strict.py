@@ -1,0 +1,58 @@
+"""A route that authenticates before it reads a body, and reads only strict JSON."""
+
+import json
+from collections.abc import Callable, Coroutine
+from decimal import Decimal
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+READ, TRADE = "read", "trade"
+_READING = frozenset({"GET", "HEAD"})
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class StrictRequest(Request):
+    """A request whose JSON has no NaN, no duplicate keys and no bottomless nesting."""
+
+    async def json(self) -> Any:
+        """The body. Raises json.JSONDecodeError, which becomes a 422."""
+        text = (await self.body()).decode("utf-8", errors="replace")
+        try:
+            return json.loads(
+                text,
+                parse_constant=_no_constant,
+                parse_float=Decimal,
+                object_pairs_hook=_no_duplicates,
+            )
+        except RecursionError:
+            raise json.JSONDecodeError("nested too deeply", "", 0) from None
+
+
+class ClientRoute(APIRoute):
+    """Every route under /v1: reading needs the scope `read`, anything else `trade`."""
+
+    def get_route_handler(self) -> Handler:
+        """Authenticate, then go on with the strict request."""
+        handle = super().get_route_handler()
+        scope = READ if (self.methods or set()) <= _READING else TRADE
+
+        async def authenticated(request: Request) -> Response:
+            request.state.client = request.app.state.authenticator.authenticate(request, scope)
+            return await handle(StrictRequest(request.scope, request.receive))
+
+        return authenticated
+
+
+def _no_constant(name: str) -> None:
+    raise json.JSONDecodeError(f"{name} is not a number", "", 0)
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise json.JSONDecodeError("a key stands there twice", "", 0)
+    return dict(pairs)

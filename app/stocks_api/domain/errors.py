@@ -1,0 +1,62 @@
+"""Errors of the domain and of its ports.
+
+Retryable ones say that the world is not ready; permanent ones say that the request is wrong.
+
+StocksError
+├── RetryableError
+│   ├── GatewayUnavailable
+│   └── DatabaseUnavailable
+└── PermanentError
+    ├── OrderNotFound
+    ├── OrderFinal
+    ├── OrderUnknownToGateway
+    ├── IdempotencyConflict
+    └── NotWatched
+"""
+
+
+# ruff: noqa: N818 the names say what is the case; "Error" on each would say nothing more
+
+
+class StocksError(Exception):
+    """Base of everything that this application raises on purpose."""
+
+
+class RetryableError(StocksError):
+    """The same request may succeed later."""
+
+
+class GatewayUnavailable(RetryableError):
+    """No verified link to the gateway; `reason` is a short word for metrics and logs."""
+
+    def __init__(self, message: str, reason: str = "unavailable") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class DatabaseUnavailable(RetryableError):
+    """The database did not answer, or refused."""
+
+
+class PermanentError(StocksError):
+    """The same request will fail again."""
+
+
+class OrderNotFound(PermanentError):
+    """No order has this id."""
+
+
+class OrderFinal(PermanentError):
+    """The order is filled, cancelled or rejected: nothing can change it any more."""
+
+
+class OrderUnknownToGateway(PermanentError):
+    """The order is open here, but the gateway's session knows nothing of it."""
+
+
+class IdempotencyConflict(PermanentError):
+    """The idempotency key was used before, with another order."""
+
+
+class NotWatched(PermanentError):
+    """The symbol is not on the watch list, so there is no market data for it."""

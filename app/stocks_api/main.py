@@ -1,0 +1,265 @@
+"""Composition root: reads the settings, builds the parts, runs them until SIGTERM."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
+
+from stocks_api.adapters import logs
+from stocks_api.adapters.database import OrderDatabase, open_engine
+from stocks_api.adapters.gateway import GatewayConfig, IbGateway, Listeners
+from stocks_api.adapters.keys import KeyRing, KeysError, generate_key
+from stocks_api.adapters.metrics import CONTENT_TYPE, Metrics
+from stocks_api.api.app import Services, create_app
+from stocks_api.api.auth import Authenticator
+from stocks_api.api.middleware import request_id
+from stocks_api.services.database_health import DatabaseHealth, HealthTiming
+from stocks_api.services.link import Link, LinkTiming
+from stocks_api.services.order_writer import OrderWriter
+from stocks_api.services.orders import OrderService, OrderTiming
+from stocks_api.services.portfolio import Portfolio
+from stocks_api.services.quotes import Quotes
+from stocks_api.services.readiness import Readiness
+from stocks_api.settings import Settings, describe
+
+log = logging.getLogger(__name__)
+
+# Kubernetes sends SIGKILL 30 s after SIGTERM; requests take at most two acknowledgement waits.
+_GRACE_SECONDS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that lives as long as the process."""
+
+    settings: Settings
+    metrics: Metrics
+    database: OrderDatabase
+    gateway: IbGateway
+    keys: KeyRing
+    writer: OrderWriter
+    orders: OrderService
+    portfolio: Portfolio
+    quotes: Quotes
+    link: Link
+    health: DatabaseHealth
+
+
+class _Exposition:
+    content_type = CONTENT_TYPE
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def __call__(self) -> bytes:
+        return self._metrics.exposition()
+
+
+def build(settings: Settings) -> Parts:
+    """Wire the parts; nothing is opened yet. Raises KeysError."""
+    metrics = Metrics(CollectorRegistry(), settings.symbols)
+    database = OrderDatabase(open_engine(settings.database_url.get_secret_value()), metrics)
+    gateway = IbGateway(_gateway_config(settings))
+    writer = OrderWriter(database, metrics)
+    portfolio, quotes = Portfolio(metrics), Quotes(settings.symbols, metrics)
+
+    async def resync() -> None:
+        await orders.resync()
+
+    link = Link(gateway, resync, metrics, _link_timing(settings), writer.link_lost)
+    timing = OrderTiming(settings.acknowledge_seconds, settings.resolve_seconds)
+    orders = OrderService(database, gateway, link, writer, metrics, timing)
+    gateway.listen(Listeners(writer, portfolio, quotes, link, metrics))
+    return Parts(
+        settings=settings,
+        metrics=metrics,
+        database=database,
+        gateway=gateway,
+        keys=KeyRing(settings.api_keys_file),
+        writer=writer,
+        orders=orders,
+        portfolio=portfolio,
+        quotes=quotes,
+        link=link,
+        health=DatabaseHealth(database, metrics, HealthTiming(settings.database_probe_seconds)),
+    )
+
+
+def create(settings: Settings, on_crash: Callable[[], None] = lambda: None) -> FastAPI:
+    """The application, ready for any ASGI server. Raises KeysError."""
+    parts = build(settings)
+    services = Services(
+        orders=parts.orders,
+        portfolio=parts.portfolio,
+        quotes=parts.quotes,
+        authenticator=Authenticator(parts.keys, parts.metrics),
+        readiness=Readiness(settings.gateway_mode, parts.link, parts.health, parts.writer),
+        exposition=_Exposition(parts.metrics),
+        metrics=parts.metrics,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with _background(parts, on_crash):
+            yield
+
+    return create_app(services, lifespan)
+
+
+@asynccontextmanager
+async def _background(parts: Parts, on_crash: Callable[[], None]) -> AsyncIterator[None]:
+    """Runs what lives beside the requests; ends it in an order that loses nothing."""
+    log.info("gateway mode is %s", parts.settings.gateway_mode.upper())
+    await parts.health.check()
+    writer = _start(parts.writer.run(), on_crash)
+    others = [
+        _start(coroutine, on_crash)
+        for coroutine in (
+            parts.health.run(),
+            parts.link.run(),
+            parts.orders.resolve_forever(),
+            parts.keys.watch(),
+        )
+    ]
+    try:
+        yield
+    finally:
+        await _end(others)  # the gateway is closed, so no new facts come
+        await _end([writer])
+        await parts.database.close()
+
+
+def _start(
+    coroutine: Coroutine[Any, Any, None], on_crash: Callable[[], None]
+) -> asyncio.Task[None]:
+    """A task that must never end by itself: if it does, the process must not live on half dead."""
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("a background task crashed", exc_info=error)
+            on_crash()
+
+    task = asyncio.create_task(coroutine)
+    task.add_done_callback(ended)
+    return task
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _gateway_config(settings: Settings) -> GatewayConfig:
+    return GatewayConfig(
+        host=settings.gateway_host,
+        port=settings.gateway_port,
+        client_id=settings.gateway_client_id,
+        symbols=settings.symbols,
+        live=settings.gateway_mode == "live",
+        request_timeout=settings.probe_timeout_seconds,
+    )
+
+
+def _link_timing(settings: Settings) -> LinkTiming:
+    return LinkTiming(
+        probe_every=settings.probe_seconds,
+        probe_timeout=settings.probe_timeout_seconds,
+        stale_after=settings.stale_seconds,
+        reconnect_min=settings.reconnect_min_seconds,
+        reconnect_max=settings.reconnect_max_seconds,
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, but SIGTERM ends it with exit code 0: it would raise the signal again."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGTERM and SIGINT."""
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self.handle_exit, signum, None)
+        yield
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM. Raises KeysError."""
+    crashed = asyncio.Event()
+
+    def on_crash() -> None:
+        crashed.set()
+        server.should_exit = True
+
+    config = uvicorn.Config(
+        create(settings, on_crash),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        lifespan="on",
+    )
+    server = _Server(config)
+    await server.serve()
+    if crashed.is_set():
+        sys.exit(1)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """`stocks-api`: serve, or make a key."""
+    options = _parser().parse_args(arguments)
+    if options.command == "hash-key":
+        _print_key(options.name, options.scopes)
+        return
+    try:
+        settings = Settings()
+        logs.configure(settings.log_level, request_id.get)
+        asyncio.run(serve(settings))
+    except ValidationError as error:
+        sys.exit(f"stocks-api: settings are wrong\n{_explain(error)}")
+    except KeysError as error:
+        sys.exit(f"stocks-api: {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stocks-api",
+        description="Stock orders through Interactive Brokers Gateway, instrumented.",
+        epilog=f"environment:\n{describe()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="[serve | hash-key]")
+    commands.add_parser("serve", help="run the API (the default)")
+    hash_key = commands.add_parser("hash-key", help="print a random API key and its entry")
+    hash_key.add_argument("--name", default="desk", help="the client's name")
+    hash_key.add_argument("--scopes", default="read, trade", help="comma-separated")
+    return parser
+
+
+def _print_key(name: str, scopes: str) -> None:
+    key, digest = generate_key()
+    print(f"key, for the client; it is stored nowhere: {key}")
+    print(f"entry for {os.environ.get('STOCKS_API_KEYS_FILE', 'keys.yaml')}:")
+    print(f"keys:\n  - {{name: {name}, sha256: {digest}, scopes: [{scopes}]}}")
+
+
+def _explain(error: ValidationError) -> str:
+    """Variable and reason, never the value: it may be a secret."""
+    lines = []
+    for problem in error.errors():
+        name = "_".join(["STOCKS", *(str(part).upper() for part in problem["loc"][:1])])
+        lines.append(f"  {name if problem['loc'] else 'STOCKS_*'}: {problem['msg']}")
+    return "\n".join(lines)

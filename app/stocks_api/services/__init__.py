@@ -1,0 +1,1 @@
+"""What the API does, in terms of the domain; each service declares the narrow ports it needs."""

@@ -1,0 +1,247 @@
+"""Placing, cancelling and finding orders.
+
+At most once: the intent is committed before anything is sent; what was sent is never sent again.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from stocks_api.domain.errors import (
+    DatabaseUnavailable,
+    GatewayUnavailable,
+    IdempotencyConflict,
+    OrderFinal,
+    OrderNotFound,
+)
+from stocks_api.domain.orders import (
+    NOT_SENT,
+    NewOrder,
+    Order,
+    OrderFact,
+    OrderStatus,
+    new_order,
+)
+from stocks_api.services.order_writer import OrderWriter, Snapshot
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderQuery:
+    """Filters and a page: at most `limit` orders older than the sequence number `before`."""
+
+    status: OrderStatus | None = None
+    symbol: str | None = None
+    limit: int = 50
+    before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPage:
+    """Orders, newest first; `next_before` continues, None at the end."""
+
+    orders: Sequence[Order]
+    next_before: int | None
+
+
+class OrderRepository(Protocol):
+    """Where orders are kept. Every method raises DatabaseUnavailable."""
+
+    async def add(self, order: Order) -> Order:
+        """Commit the intent; the earlier order instead if client and idempotency key are known."""
+
+    async def get(self, order_id: str) -> Order | None:
+        """The order, or None."""
+
+    async def by_key(self, client: str, idempotency_key: str) -> Order | None:
+        """The order that this client placed with this key, or None."""
+
+    async def find(self, query: OrderQuery) -> OrderPage:
+        """A page of orders."""
+
+
+class OrderGateway(Protocol):
+    """Where orders go. All raise GatewayUnavailable when nothing was sent."""
+
+    def place(self, order: Order) -> None:
+        """Send the order, once."""
+
+    def cancel(self, order_id: str) -> None:
+        """Ask to cancel; the outcome comes as a fact. Raises OrderUnknownToGateway."""
+
+    async def snapshot(self) -> Snapshot:
+        """Everything that the gateway knows of orders."""
+
+
+class LinkState(Protocol):
+    """Whether orders may be sent."""
+
+    def require(self) -> None:
+        """Raise GatewayUnavailable unless the link is verified."""
+
+
+class RefusalMetrics(Protocol):
+    """Where refusals are counted."""
+
+    def order_refused(self, reason: str) -> None:
+        """An order was refused before it was sent: gateway_down or database_down."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTiming:
+    """Seconds."""
+
+    acknowledgement: float = 5.0
+    resolve_every: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The order, and whether this is the answer to an earlier request with the same key."""
+
+    order: Order
+    replayed: bool
+
+
+class OrderService:
+    """What clients can do with orders."""
+
+    def __init__(
+        self,
+        repository: OrderRepository,
+        gateway: OrderGateway,
+        link: LinkState,
+        writer: OrderWriter,
+        metrics: RefusalMetrics,
+        timing: OrderTiming,
+    ) -> None:
+        self._repository = repository
+        self._gateway = gateway
+        self._link = link
+        self._writer = writer
+        self._metrics = metrics
+        self._timing = timing
+
+    async def place(self, client: str, request: NewOrder, idempotency_key: str | None) -> Placed:
+        """Commit, send, and wait a little for the acknowledgement.
+
+        Raises GatewayUnavailable (nothing was sent), DatabaseUnavailable (nothing was sent) and
+        IdempotencyConflict.
+        """
+        try:
+            return await self._place(client, request, idempotency_key)
+        except GatewayUnavailable:
+            self._metrics.order_refused("gateway_down")
+            raise
+        except DatabaseUnavailable:
+            self._metrics.order_refused("database_down")
+            raise
+
+    async def cancel(self, order_id: str) -> Order:
+        """Ask the gateway to cancel, and wait a little for the outcome.
+
+        Raises OrderNotFound, OrderFinal, OrderUnknownToGateway, GatewayUnavailable and
+        DatabaseUnavailable.
+        """
+        order = await self.get(order_id)
+        if not order.is_open:
+            raise OrderFinal(f"order {order_id} is {order.status}: nothing is left to cancel")
+        self.require_ready()
+        self._gateway.cancel(order_id)
+        await self._writer.finished(order_id, self._timing.acknowledgement)
+        return await self.get(order_id)
+
+    async def get(self, order_id: str) -> Order:
+        """The order. Raises OrderNotFound and DatabaseUnavailable."""
+        order = await self._repository.get(order_id)
+        if order is None:
+            raise OrderNotFound(f"no order has the id {order_id}")
+        return order
+
+    async def find(self, query: OrderQuery) -> OrderPage:
+        """A page of orders. Raises DatabaseUnavailable."""
+        return await self._repository.find(query)
+
+    async def resync(self) -> None:
+        """Settle stored orders by what the gateway knows. Raises GatewayUnavailable."""
+        self._writer.reconcile(await self._gateway.snapshot())
+
+    async def resolve_forever(self) -> None:
+        """An order whose answer was lost on a good link is asked about again and again."""
+        while True:
+            await asyncio.sleep(self._timing.resolve_every)
+            if self._writer.in_doubt:
+                await self._try_resync()
+
+    async def _try_resync(self) -> None:
+        try:
+            self._link.require()
+            await self.resync()
+        except GatewayUnavailable as error:
+            log.info("unresolved orders wait for the gateway: %s", error)
+
+    def require_ready(self) -> None:
+        """Raise GatewayUnavailable unless an order could be sent now."""
+        self._link.require()
+        if self._writer.reconciling:
+            raise GatewayUnavailable("orders are being reconciled with the gateway")
+
+    async def _place(self, client: str, request: NewOrder, key: str | None) -> Placed:
+        if key is not None and (earlier := await self._repository.by_key(client, key)):
+            return _replay(earlier, request)  # also while the gateway is down
+        self.require_ready()
+        order = new_order(str(uuid.uuid4()), client, request, datetime.now(UTC), key)
+        stored = await self._commit(order)
+        if stored.id != order.id:
+            return _replay(stored, request)
+        self._send(order)
+        await self._writer.settled(order.id, self._timing.acknowledgement)
+        return Placed(await self._acknowledged(order), replayed=False)
+
+    async def _commit(self, order: Order) -> Order:
+        self._writer.intend(order.id)
+        committed = False
+        try:
+            stored = await self._repository.add(order)
+            committed = stored.id == order.id
+            return stored
+        finally:
+            if not committed:
+                self._writer.abandon(order.id)
+
+    def _send(self, order: Order) -> None:
+        try:
+            self._link.require()  # it may have been lost during the commit
+            self._writer.sending(order.id)
+            self._gateway.place(order)
+        except GatewayUnavailable as error:
+            self._writer.record(_not_sent(order, error))
+            raise
+
+    async def _acknowledged(self, order: Order) -> Order:
+        current = await self.get(order.id)
+        if current.status is not OrderStatus.PENDING:
+            return current
+        waited = f"no answer within {self._timing.acknowledgement:g} s"
+        self._writer.doubt(order.id, waited)
+        await self._writer.settled(order.id, self._timing.acknowledgement)
+        return await self.get(order.id)
+
+
+def _replay(earlier: Order, request: NewOrder) -> Placed:
+    if earlier.request != request:
+        raise IdempotencyConflict(
+            f"this idempotency key belongs to order {earlier.id}, which asked for something else"
+        )
+    return Placed(earlier, replayed=True)
+
+
+def _not_sent(order: Order, error: GatewayUnavailable) -> OrderFact:
+    return OrderFact(
+        order.id, datetime.now(UTC), status=OrderStatus.REJECTED, reason=f"{NOT_SENT}: {error}"
+    )

@@ -1,0 +1,37 @@
+"""Last known market data of the watch list."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Protocol
+
+from stocks_api.domain.errors import NotWatched
+from stocks_api.domain.market import Quote
+
+
+class TickMetrics(Protocol):
+    """Where the age of market data is shown."""
+
+    def ticked(self, symbol: str, at: datetime) -> None:
+        """A tick of this symbol arrived."""
+
+
+class Quotes:
+    """One quote for each symbol of the watch list."""
+
+    def __init__(self, symbols: Iterable[str], metrics: TickMetrics) -> None:
+        self._quotes = {symbol: Quote(symbol) for symbol in symbols}
+        self._metrics = metrics
+
+    def get(self, symbol: str) -> Quote:
+        """The quote; its prices are None before the first tick. Raises NotWatched."""
+        try:
+            return self._quotes[symbol]
+        except KeyError:
+            known = ", ".join(self._quotes)
+            raise NotWatched(f"{symbol} is not on the watch list ({known})") from None
+
+    def ticked(self, quote: Quote) -> None:
+        """Market data arrived."""
+        if quote.symbol in self._quotes and quote.last_tick_at is not None:
+            self._quotes[quote.symbol] = quote
+            self._metrics.ticked(quote.symbol, quote.last_tick_at)
