@@ -1,5 +1,41 @@
-"""``python -m threshold_operator``."""
+"""``python -m threshold_operator``: the commands on files, and ``run`` in a cluster."""
 
-from threshold_operator.cli import main
+from __future__ import annotations
 
-main()
+import argparse
+import sys
+
+from threshold_operator import cli
+from threshold_operator.catalogue import CatalogueError
+from threshold_operator.settings import Settings, SettingsError
+
+
+def main() -> None:
+    """The command line."""
+    cli.main(commands=[_add_run])
+
+
+def _add_run(commands: cli.Commands) -> None:
+    parser = commands.add_parser(
+        "run",
+        help="serve the AlertThresholds of one namespace",
+        description="Serve the AlertThresholds of one namespace until SIGTERM.",
+        epilog="Set by the environment: THRESHOLDS_NAMESPACE (required), THRESHOLDS_CATALOGUE,"
+        " THRESHOLDS_PROMETHEUS_URL, THRESHOLDS_RULE_LABELS, THRESHOLDS_HOST, THRESHOLDS_PORT.",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(_: argparse.Namespace) -> None:
+    # Half a second of imports that the other commands needn't wait for.
+    from threshold_operator.handlers import run
+    from threshold_operator.kube import KubeError
+
+    try:
+        run(Settings.from_environment())
+    except (SettingsError, CatalogueError, KubeError) as error:
+        sys.exit(f"threshold-operator run: {error}")
+
+
+if __name__ == "__main__":
+    main()

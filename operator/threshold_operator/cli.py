@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import yaml
 
@@ -17,9 +18,18 @@ CHART_FILES = Path("charts/stocks-fastapi/files")
 GENERATED = "# Generated from catalogue.yaml by `threshold-operator generate`; edit that instead.\n"
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command; exits 1 on bad input, with each problem on a line of its own."""
-    arguments = _parser().parse_args(argv)
+if TYPE_CHECKING:
+    Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def main(
+    argv: Sequence[str] | None = None, commands: Iterable[Callable[[Commands], None]] = ()
+) -> None:
+    """Run one command; exits 1 on bad input, with each problem on a line of its own.
+
+    :param commands: add commands that need more than files.
+    """
+    arguments = _parser(commands).parse_args(argv)
     try:
         arguments.run(arguments)
     except (CatalogueError, InvalidThresholdError, FileProblemError) as error:
@@ -30,7 +40,7 @@ class FileProblemError(ValueError):
     """A file given on the command line can't be used."""
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(more: Iterable[Callable[[Commands], None]]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="threshold-operator", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     _add_generate(
@@ -42,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_validate(
         commands.add_parser("validate", help="check AlertThreshold files against the catalogue")
     )
+    for add in more:
+        add(commands)
     return parser
 
 

@@ -132,7 +132,7 @@ class AlertThreshold:
             name=meta["name"],
             uid=meta.get("uid", ""),
             generation=meta.get("generation", 1),
-            created=_parse_time(meta.get("creationTimestamp")),
+            created=parse_time(meta.get("creationTimestamp")),
             spec=Spec.model_validate(body["spec"]),
         )
 
@@ -174,6 +174,6 @@ def _problem(detail: Any) -> Problem:
     return Problem(field, detail["msg"].removeprefix("Value error, "))
 
 
-def _parse_time(text: str | None) -> datetime:
+def parse_time(text: str | None) -> datetime:
     """Files carry no creation time: they count as the oldest."""
     return datetime.fromisoformat(text) if text else datetime.min.replace(tzinfo=UTC)

@@ -1,0 +1,122 @@
+"""Where kopf comes in: it watches, and tells the store what it sees. Nothing else is left to it.
+
+``on.event`` keeps no finalizers, annotations or last-handled configuration on the users' objects;
+what it lacks, retries, the reconciler's lists make up for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from typing import Any
+
+import aiohttp
+import kopf
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from threshold_operator.catalogue import Catalogue
+from threshold_operator.health import Health, Metrics, application
+from threshold_operator.kube import RULES, Kube
+from threshold_operator.manifest import MANAGED_BY, MANAGER, RULE_GROUP, RULE_VERSION
+from threshold_operator.model import GROUP, PLURAL, VERSION
+from threshold_operator.probe import Probe
+from threshold_operator.prometheus import Prometheus
+from threshold_operator.reconciler import Reconciler
+from threshold_operator.settings import Settings
+from threshold_operator.store import Shelf, Store
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: Settings) -> None:
+    """Run the operator until SIGTERM."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    # One line for each event of each object would bury the rest.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    asyncio.run(_serve(settings, Catalogue.load(settings.catalogue)))
+
+
+async def _serve(settings: Settings, catalogue: Catalogue) -> None:
+    """The composition root."""
+    store, health, metrics = Store(), Health(), Metrics(CollectorRegistry())
+    async with AsyncExitStack() as stack:
+        kube = await Kube.connect(settings.namespace)
+        stack.push_async_callback(kube.close)
+        probe = Probe(await _witness(settings, stack))
+        reconciler = Reconciler(
+            kube, probe, catalogue, store, settings.rule_labels, health, metrics
+        )
+        await _listen(settings, application(health, metrics), stack)
+        await _until_stopped(reconciler, _registry(store, health), settings)
+
+
+async def _witness(settings: Settings, stack: AsyncExitStack) -> Prometheus | None:
+    if not settings.prometheus_url:
+        return None
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+    return Prometheus(session, settings.prometheus_url, settings.namespace)
+
+
+async def _listen(settings: Settings, app: web.Application, stack: AsyncExitStack) -> None:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, settings.host, settings.port).start()
+    log.info("listening on port %s", settings.port)
+
+
+async def _until_stopped(
+    reconciler: Reconciler, registry: kopf.OperatorRegistry, settings: Settings
+) -> None:
+    """Whichever ends first ends the other: half an operator is worse than none."""
+    work = asyncio.create_task(reconciler.run())
+    watch = asyncio.create_task(
+        kopf.operator(
+            registry=registry,
+            settings=_kopf_settings(),
+            namespaces=[settings.namespace],
+            standalone=True,
+        )
+    )
+    tasks = {work, watch}
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+def _registry(store: Store, health: Health) -> kopf.OperatorRegistry:
+    registry = kopf.OperatorRegistry()
+
+    def watch(group: str, version: str, plural: str, shelf: Shelf, **filters: Any) -> None:
+        @kopf.on.event(group, version, plural, registry=registry, **filters)
+        async def seen(event: kopf.RawEvent, **_: Any) -> None:
+            health.heard()
+            tell = shelf.drop if event["type"] == "DELETED" else shelf.put
+            tell(event["object"])
+
+    kopf.on.login(registry=registry)(kopf.login_via_client)  # the same as kube.py's own
+    watch(GROUP, VERSION, PLURAL, store.thresholds)
+    watch(RULE_GROUP, RULE_VERSION, RULES, store.rules, labels={MANAGED_BY: MANAGER})
+    return registry
+
+
+def _kopf_settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.scanning.disabled = True  # it would need rights on the whole cluster
+    settings.posting.enabled = False  # our Events go with the status
+    # A watch that dies silently: the server ends it, else the client, else silence does.
+    settings.watching.server_timeout = 240
+    settings.watching.client_timeout = 300
+    settings.watching.inactivity_timeout = 90  # bookmarks come every minute
+    settings.networking.request_timeout = 30
+    settings.process.ultimate_exiting_timeout = 20
+    return settings

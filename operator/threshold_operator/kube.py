@@ -1,0 +1,157 @@
+"""The few requests that we make of the Kubernetes API, on plain mappings.
+
+Written with the official client's connection, credentials and retries, but without its generated
+classes: they know nothing of custom resources, and server-side apply wants exactly the fields that
+we mean.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Self
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, ApiException, Configuration
+
+from threshold_operator.manifest import MANAGED_BY, MANAGER, RULE_API, RULE_KIND, Manifest
+from threshold_operator.model import API_VERSION, KIND, PLURAL
+
+Body = dict[str, Any]
+
+TIMEOUT = aiohttp.ClientTimeout(total=15)
+APPLY = "application/apply-patch+yaml"
+JSON = "application/json"
+RULES = "prometheusrules"
+
+
+class KubeError(Exception):
+    """The API server refused or didn't answer; the same request may work later."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class GoneError(KubeError):
+    """404: what the request speaks of isn't there."""
+
+
+class Kube:
+    """AlertThresholds and PrometheusRules of one namespace."""
+
+    def __init__(self, client: ApiClient, namespace: str) -> None:
+        self._client = client
+        self._thresholds = f"/apis/{API_VERSION}/namespaces/{namespace}/{PLURAL}"
+        self._rules = f"/apis/{RULE_API}/namespaces/{namespace}/{RULES}"
+        self._events = f"/api/v1/namespaces/{namespace}/events"
+
+    @classmethod
+    async def connect(cls, namespace: str) -> Self:
+        """With the pod's service account, else with the current context of the kubeconfig."""
+        return cls(ApiClient(await _configuration()), namespace)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()  # type: ignore[no-untyped-call]
+
+    async def list_thresholds(self) -> list[Body]:
+        """All AlertThresholds."""
+        return _items(await self._call("GET", self._thresholds), API_VERSION, KIND)
+
+    async def list_rules(self) -> list[Body]:
+        """All PrometheusRules that bear our mark."""
+        query = [("labelSelector", f"{MANAGED_BY}={MANAGER}")]
+        return _items(await self._call("GET", self._rules, query), RULE_API, RULE_KIND)
+
+    async def get_rule(self, name: str) -> Body | None:
+        """One PrometheusRule, whoever made it."""
+        try:
+            return await self._call("GET", f"{self._rules}/{name}")
+        except GoneError:
+            return None
+
+    async def apply_rule(self, manifest: Manifest) -> Body:
+        """Create the rule, or make the fields that we own what we want them to be."""
+        return await self._apply(f"{self._rules}/{manifest['metadata']['name']}", manifest)
+
+    async def apply_status(self, body: Mapping[str, Any], status: Mapping[str, Any]) -> Body:
+        """Write the status of this very object: one of the same name, made since, is left alone."""
+        meta = body["metadata"]
+        wanted = {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "metadata": {"name": meta["name"], "uid": meta["uid"]},
+            "status": status,
+        }
+        return await self._apply(f"{self._thresholds}/{meta['name']}/status", wanted)
+
+    async def create_event(self, event: Mapping[str, Any]) -> None:
+        """Tell people, in ``kubectl describe``."""
+        await self._call("POST", self._events, body=event)
+
+    async def _apply(self, path: str, wanted: Mapping[str, Any]) -> Body:
+        query = [("fieldManager", MANAGER), ("force", "true")]
+        return await self._call("PATCH", path, query, wanted, APPLY)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        query: list[tuple[str, str]] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = JSON,
+    ) -> Body:
+        headers = {"Accept": JSON, "Content-Type": content_type}
+        try:
+            request = await self._client.param_serialize(
+                method, path, None, query or [], headers, body, auth_settings=["BearerToken"]
+            )
+            response = await self._client.call_api(*request, _request_timeout=TIMEOUT)
+            content = await response.read()  # type: ignore[no-untyped-call]
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise KubeError(f"{method} {path}: {str(error) or type(error).__name__}") from error
+        except ApiException as error:
+            raise _error(method, path, error.status or 0, error.body or "") from error
+        if not 200 <= response.status < 300:
+            raise _error(method, path, response.status, content.decode(errors="replace"))
+        return _parsed(content)
+
+
+async def _configuration() -> Configuration:
+    wanted = Configuration()
+    try:
+        config.load_incluster_config(wanted)  # type: ignore[no-untyped-call]
+    except config.ConfigException:
+        try:
+            await config.load_kube_config(  # type: ignore[no-untyped-call]
+                client_configuration=wanted
+            )
+        except config.ConfigException as error:
+            raise KubeError(f"neither in a cluster nor with a kubeconfig: {error}") from error
+    return wanted
+
+
+def _items(answer: Body, api: str, kind: str) -> list[Body]:
+    """The API server leaves out in lists what is the same for all."""
+    return [{"apiVersion": api, "kind": kind, **item} for item in answer.get("items") or []]
+
+
+def _parsed(content: bytes) -> Body:
+    try:
+        answer = json.loads(content)
+    except ValueError as error:
+        raise KubeError(f"an answer that isn't JSON: {content[:80]!r}") from error
+    if not isinstance(answer, dict):
+        raise KubeError(f"an answer that is no object: {content[:80]!r}")
+    return answer
+
+
+def _error(method: str, path: str, status: int, content: str) -> KubeError:
+    try:
+        reason = json.loads(content)["message"]
+    except (ValueError, KeyError, TypeError):
+        reason = content[:200]
+    kind = GoneError if status == 404 else KubeError
+    return kind(f"{method} {path}: HTTP {status}, {reason}", status)

@@ -1,0 +1,131 @@
+"""The PrometheusRule of an object: what we write, and whether what is there is what we wrote.
+
+It also remembers, in an annotation of its own, the generation that it was made from: where the
+newest edit of the object is refused, the numbers in force are read back from there, so a restart
+of the operator forgets nothing and nothing is ever noted on the user's object.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from threshold_operator.catalogue import Catalogue
+from threshold_operator.model import (
+    API_VERSION,
+    KIND,
+    AlertThreshold,
+    InvalidThresholdError,
+)
+from threshold_operator.render import threshold_group
+
+Body = Mapping[str, Any]
+Manifest = dict[str, Any]
+
+RULE_GROUP, RULE_VERSION, RULE_KIND = "monitoring.coreos.com", "v1", "PrometheusRule"
+RULE_API = f"{RULE_GROUP}/{RULE_VERSION}"
+MANAGER = "threshold-operator"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+ACCEPTED = "stocks-fastapi.io/accepted"
+PREFIX = "threshold-"
+
+
+def rule_name(name: str) -> str:
+    """The PrometheusRule of the object called ``name``."""
+    return PREFIX + name
+
+
+def manifest(
+    owner: Body, threshold: AlertThreshold | None, labels: Mapping[str, str], *, in_force: bool
+) -> Manifest:
+    """Everything that we own of a rule object, and nothing else.
+
+    Where the object lost its claim the rule stays, without groups: it is patched in place, never
+    deleted, and remembers what to put back.
+    """
+    meta = owner["metadata"]
+    return {
+        "apiVersion": RULE_API,
+        "kind": RULE_KIND,
+        "metadata": {
+            "name": rule_name(meta["name"]),
+            "namespace": meta["namespace"],
+            "labels": {**labels, MANAGED_BY: MANAGER},
+            "annotations": {ACCEPTED: _memo(threshold)} if threshold else {},
+            "ownerReferences": [_owner(meta["name"], meta["uid"])],
+        },
+        "spec": {"groups": [threshold_group(threshold)] if threshold and in_force else []},
+    }
+
+
+def in_sync(live: Body, wanted: Manifest) -> bool:
+    """Whether the fields that we own are as we want them; what others added is theirs."""
+    meta, want = live["metadata"], wanted["metadata"]
+    return (
+        _contains(meta.get("labels"), want["labels"])
+        and _contains(meta.get("annotations"), want["annotations"])
+        and any(_contains(ref, want["ownerReferences"][0]) for ref in _owners(live))
+        and _own_groups(live) == wanted["spec"]["groups"]
+    )
+
+
+def remembered(live: Body, owner: Body, catalogue: Catalogue) -> AlertThreshold | None:
+    """The generation that a rule was made from, if it belongs to this very object."""
+    uid = owner["metadata"]["uid"]
+    memo = (live["metadata"].get("annotations") or {}).get(ACCEPTED)
+    if memo is None or not any(ref.get("uid") == uid for ref in _owners(live)):
+        return None
+    try:
+        content = json.loads(memo)
+        meta = {**owner["metadata"], "generation": int(content["generation"])}
+        threshold = AlertThreshold.parse({**owner, "metadata": meta, "spec": content["spec"]})
+    except (ValueError, KeyError, TypeError, InvalidThresholdError):
+        return None  # edited by hand: worth nothing, and written anew with the next good edit
+    return None if catalogue.problems(threshold) else threshold
+
+
+def belongs_to(live: Body, owner_uid: str) -> bool:
+    """Whether a rule object found in the cluster is ours to write for this owner."""
+    labels = live["metadata"].get("labels") or {}
+    owned = any(ref.get("uid") == owner_uid for ref in _owners(live))
+    return owned or labels.get(MANAGED_BY) == MANAGER
+
+
+def applied_at(live: Body) -> str | None:
+    """When we last changed the rule (RFC 3339), as the API server noted it."""
+    fields = live["metadata"].get("managedFields") or []
+    times = [entry.get("time") for entry in fields if entry.get("manager") == MANAGER]
+    return max(filter(None, times), default=None)
+
+
+def _memo(threshold: AlertThreshold) -> str:
+    # Without the reason: a text for people, and as long as they like.
+    spec = threshold.spec.model_dump(mode="json", exclude_defaults=True, exclude={"reason"})
+    memo = {"generation": threshold.generation, "spec": spec}
+    return json.dumps(memo, sort_keys=True, separators=(",", ":"))
+
+
+def _owner(name: str, uid: str) -> dict[str, Any]:
+    """No blockOwnerDeletion: it would need a right on the user's object."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": name,
+        "uid": uid,
+        "controller": True,
+    }
+
+
+def _owners(live: Body) -> list[Mapping[str, Any]]:
+    return live["metadata"].get("ownerReferences") or []
+
+
+def _own_groups(live: Body) -> list[Any]:
+    own = "stocks." + live["metadata"]["name"].replace(PREFIX, "threshold.", 1)
+    groups = (live.get("spec") or {}).get("groups") or []
+    return [group for group in groups if group.get("name") == own]
+
+
+def _contains(live: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> bool:
+    return all((live or {}).get(key) == value for key, value in wanted.items())

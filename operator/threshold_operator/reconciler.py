@@ -1,0 +1,446 @@
+"""The one actor: makes the cluster what the objects ask for, and says what Prometheus makes of it.
+
+Level-triggered: a turn computes what should be from everything that exists, compares it with what
+is, and writes the difference. An event only says where to look sooner; one that gets lost is made
+up for by the next list. A turn over unchanged objects writes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from uuid import uuid4
+
+from threshold_operator.catalogue import Catalogue
+from threshold_operator.effect import (
+    PASSING,
+    PROPAGATING,
+    REJECTED,
+    Overrides,
+    Verdict,
+    alert_state,
+    judge,
+)
+from threshold_operator.health import Health, Metrics
+from threshold_operator.kube import GoneError, KubeError
+from threshold_operator.manifest import (
+    MANAGER,
+    Manifest,
+    applied_at,
+    belongs_to,
+    in_sync,
+    manifest,
+    rule_name,
+)
+from threshold_operator.model import API_VERSION, KIND, parse_time
+from threshold_operator.planner import Planner
+from threshold_operator.precedence import Decision
+from threshold_operator.probe import CALM_SECONDS, Probe
+from threshold_operator.status import (
+    Status,
+    condition_of,
+    desired_status,
+    rfc3339,
+    same_status,
+    transitions,
+)
+from threshold_operator.store import Store
+
+log = logging.getLogger(__name__)
+
+Body = Mapping[str, Any]
+
+#: Collects a burst of events into one turn.
+GATHER_SECONDS = 0.1
+RESYNC_SECONDS = 60.0
+#: How long a proof outlives its last repetition: a restart of Prometheus is no news.
+PROOF_SECONDS = 60.0
+#: Writes under way at once: enough to keep the API server busy, too few to be throttled.
+CONCURRENCY = 8
+LONGEST_BACKOFF_SECONDS = 60.0
+
+
+class Cluster(Protocol):
+    """What we need of the Kubernetes API."""
+
+    async def list_thresholds(self) -> list[dict[str, Any]]:
+        """All AlertThresholds of the namespace."""
+        ...
+
+    async def list_rules(self) -> list[dict[str, Any]]:
+        """All PrometheusRules that are ours."""
+        ...
+
+    async def get_rule(self, name: str) -> dict[str, Any] | None:
+        """One PrometheusRule, whoever made it."""
+        ...
+
+    async def apply_rule(self, manifest: Manifest) -> dict[str, Any]:
+        """Write a rule."""
+        ...
+
+    async def apply_status(self, body: Body, status: Status) -> dict[str, Any]:
+        """Write a status."""
+        ...
+
+    async def create_event(self, event: Body) -> None:
+        """Tell people."""
+        ...
+
+
+class Backoff:
+    """When to try again what failed; each failure doubles the wait."""
+
+    def __init__(self) -> None:
+        self._failures: Counter[str] = Counter()
+        self._due: dict[str, float] = {}
+
+    def failed(self, name: str, now: float) -> None:
+        """It has to be tried again, later."""
+        self._failures[name] += 1
+        # 2**6 is beyond the longest wait; a larger power would overflow one day.
+        pause = min(2.0 ** min(self._failures[name], 6), LONGEST_BACKOFF_SECONDS)
+        self._due[name] = now + pause
+
+    def succeeded(self, name: str) -> None:
+        """Nothing is left to be tried."""
+        self._failures.pop(name, None)
+        self._due.pop(name, None)
+
+    def take_due(self, now: float) -> set[str]:
+        """What is to be tried now."""
+        due = {name for name, moment in self._due.items() if moment <= now}
+        for name in due:
+            del self._due[name]
+        return due
+
+    def next(self) -> float:
+        """When there is something to be tried."""
+        return min(self._due.values(), default=float("inf"))
+
+
+class Reconciler:
+    """Owns every write. ``now`` is the wall clock, ``clock`` counts seconds and never jumps."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        probe: Probe,
+        catalogue: Catalogue,
+        store: Store,
+        rule_labels: Mapping[str, str],
+        health: Health,
+        metrics: Metrics,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cluster, self._probe, self._catalogue = cluster, probe, catalogue
+        self._store, self._rule_labels = store, rule_labels
+        self._health, self._metrics = health, metrics
+        self._now, self._clock = now, clock
+        self._planner = Planner(store, catalogue)
+        self._backoff = Backoff()
+        self._overrides = Overrides([], now())
+        self._listed_at = self._judged_at = float("-inf")
+        self._started = clock()
+        self._proven: dict[str, tuple[int, float]] = {}
+        self._waiting: set[str] = set()
+        #: What we last wrote of each rule, and the version that the API server made of it.
+        self._written: dict[str, tuple[Manifest, str]] = {}
+
+    async def run(self) -> None:
+        """Turn after turn, for ever."""
+        while True:
+            await self.turn()
+            await self._rest()
+
+    async def turn(self) -> None:
+        """Bring everything that may be out of line back in line."""
+        await self._list_if_due()
+        if self._health.synced or self._listed_at > float("-inf"):
+            await self._reconcile_all(await self._names())
+            self._health.synced = True
+        self._health.turned()
+
+    async def _rest(self) -> None:
+        """Until something happens, or is due."""
+        pause = min(self._dues()) - self._clock()
+        try:
+            async with asyncio.timeout(max(pause, 0.0)):
+                await self._store.changed.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(GATHER_SECONDS)
+
+    def _dues(self) -> Iterable[float]:
+        yield self._listed_at + RESYNC_SECONDS if self._listed_at > 0 else self._clock() + 1
+        yield self._backoff.next()
+        if self._planner.decisions:
+            yield self._probe.due(eager=bool(self._waiting))
+        expiry = self._planner.next_expiry(self._now())
+        if expiry is not None:
+            yield self._clock() + (expiry - self._now()).total_seconds()
+
+    async def _list_if_due(self) -> None:
+        if self._clock() < self._listed_at + RESYNC_SECONDS:
+            return
+        try:
+            await self._list()
+        except KubeError as error:
+            log.warning("can't list: %s", error)
+            self._metrics.reconciles.labels("error").inc()
+
+    async def _list(self) -> None:
+        thresholds, rules = self._store.thresholds.snapshot(), self._store.rules.snapshot()
+        listed = await self._cluster.list_thresholds()
+        missed = self._store.thresholds.replace(listed, thresholds)
+        missed += self._store.rules.replace(await self._rules(), rules)
+        if self._listed_at > float("-inf"):
+            self._metrics.missed.inc(missed)
+        self._listed_at = self._clock()
+        self._health.heard()
+
+    async def _rules(self) -> list[dict[str, Any]]:
+        try:
+            return await self._cluster.list_rules()
+        except GoneError:
+            return []  # prometheus-operator isn't installed yet: each write will say so
+
+    async def _names(self) -> set[str]:
+        """The objects to look at in this turn."""
+        names = self._store.take_dirty() | self._backoff.take_due(self._clock())
+        names |= self._planner.plan(self._now())
+        self._overrides = Overrides(self._planner.decisions.values(), self._now())
+        if self._planner.decisions and self._clock() >= self._probe.due(eager=bool(self._waiting)):
+            await self._probe.look(self._clock())
+            names |= self._to_be_judged()
+        return names
+
+    def _to_be_judged(self) -> set[str]:
+        """Those on their way at every look; all of them, however many, only now and then."""
+        if self._clock() < self._judged_at + CALM_SECONDS:
+            return set(self._waiting)
+        self._judged_at = self._clock()
+        return set(self._planner.decisions)
+
+    async def _reconcile_all(self, names: set[str]) -> None:
+        limit = asyncio.Semaphore(CONCURRENCY)
+
+        async def one(name: str) -> None:
+            async with limit:
+                await self._reconcile(name)
+
+        async with asyncio.TaskGroup() as tasks:
+            for name in sorted(names):
+                tasks.create_task(one(name))
+        self._count_objects()
+
+    async def _reconcile(self, name: str) -> None:
+        """One object; whatever goes wrong with it is its own problem, and tried again."""
+        result = "error"
+        try:
+            decision = self._planner.decisions.get(name)
+            changed = await self._bring_in_line(decision) if decision else self._forget(name)
+            result = "changed" if changed else "unchanged"
+            self._metrics.last_success.set_to_current_time()
+        except GoneError:
+            self._forget_deleted(name)
+        except KubeError as error:
+            log.warning("%s: %s", name, error)
+            self._backoff.failed(name, self._clock())
+        except Exception:
+            log.exception("%s: a mistake of ours", name)
+            self._backoff.failed(name, self._clock())
+        self._metrics.reconciles.labels(result).inc()
+
+    async def _bring_in_line(self, decision: Decision) -> bool:
+        obstacle = None
+        wrote_rule = False
+        try:
+            wrote_rule = await self._sync_rule(decision)
+            self._backoff.succeeded(decision.name)
+        except RefusedError as error:
+            obstacle = Verdict("False", REJECTED, str(error))
+            self._backoff.failed(decision.name, self._clock())
+        return await self._sync_status(decision, obstacle) or wrote_rule
+
+    async def _sync_rule(self, decision: Decision) -> bool:
+        wanted = self._wanted_rule(decision)
+        if wanted is None:
+            return False
+        name = wanted["metadata"]["name"]
+        live = self._store.rules.get(name)
+        if live is None:
+            await self._refuse_foreign(name, decision.uid)
+        elif in_sync(live, wanted) or self._written.get(name) == (wanted, _version(live)):
+            return False
+        await self._apply_rule(wanted)
+        return True
+
+    def _wanted_rule(self, decision: Decision) -> Manifest | None:
+        body = self._store.thresholds[decision.name]
+        threshold = decision.in_force or self._planner.previous(body)
+        live = self._store.rules.get(rule_name(decision.name))
+        if decision.in_force is None and (live is None or not belongs_to(live, decision.uid)):
+            return None
+        in_force = decision.in_force is not None
+        return manifest(body, threshold, self._rule_labels, in_force=in_force)
+
+    async def _refuse_foreign(self, name: str, uid: str) -> None:
+        live = await self._cluster.get_rule(name)
+        if live is not None and not belongs_to(live, uid):
+            text = f"a PrometheusRule {name} exists that isn't ours; rename it or this object"
+            raise RefusedError(text)
+
+    async def _apply_rule(self, wanted: Manifest) -> None:
+        name = wanted["metadata"]["name"]
+        self._metrics.writes.labels("rule").inc()
+        try:
+            live = await self._cluster.apply_rule(wanted)
+        except KubeError as error:
+            raise _explained(error) from error
+        self._store.rules.keep(live)
+        self._written[name] = (wanted, _version(live))
+
+    async def _sync_status(self, decision: Decision, obstacle: Verdict | None) -> bool:
+        body = self._store.thresholds[decision.name]
+        before = body.get("status") or {}
+        wanted = self._wanted_status(decision, obstacle, before)
+        if same_status(before, wanted):
+            return False
+        self._metrics.writes.labels("status").inc()
+        self._store.thresholds.keep(await self._cluster.apply_status(body, wanted))
+        await self._announce(body, before, wanted)
+        return True
+
+    def _wanted_status(self, decision: Decision, obstacle: Verdict | None, before: Body) -> Status:
+        verdict, state = None, "unknown"
+        threshold = decision.in_force
+        if threshold is not None:
+            entry = self._catalogue[threshold.spec.alert]
+            state = alert_state(threshold, entry, self._probe.seen, self._overrides)
+            if decision.accepted:
+                verdict = obstacle or self._verdict(decision, before)
+        if verdict is None:
+            self._waiting.discard(decision.name)
+        return desired_status(decision, verdict, state, self._catalogue, before, self._now())
+
+    def _verdict(self, decision: Decision, before: Body) -> Verdict:
+        assert decision.in_force is not None  # noqa: S101 - the caller made sure
+        verdict = judge(
+            decision.in_force,
+            self._catalogue[decision.in_force.spec.alert],
+            self._probe.seen,
+            self._overrides,
+            applied=self._applied(decision.name),
+            now=self._now(),
+        )
+        self._note_waiting(decision.name, verdict)
+        if verdict.status == "True":
+            self._note_proof(decision, before)
+        elif verdict.reason in PASSING and self._proof_holds(decision, before):
+            old = condition_of(before, "Effective")
+            return Verdict("True", old["reason"], old["message"])
+        return verdict
+
+    def _note_waiting(self, name: str, verdict: Verdict) -> None:
+        if verdict.reason == PROPAGATING:
+            self._waiting.add(name)
+        else:
+            self._waiting.discard(name)
+
+    def _note_proof(self, decision: Decision, before: Body) -> None:
+        if not _was_proven(decision, before):
+            elapsed = self._now() - self._applied(decision.name)
+            self._metrics.propagation.observe(max(elapsed.total_seconds(), 0.0))
+        self._proven[decision.uid] = decision.generation, self._clock()
+
+    def _proof_holds(self, decision: Decision, before: Body) -> bool:
+        """After a restart the status vouches for itself, until Prometheus was asked a few times."""
+        generation, proven_at = self._proven.get(decision.uid, (decision.generation, self._started))
+        recent = self._clock() - proven_at < PROOF_SECONDS
+        return recent and generation == decision.generation and _was_proven(decision, before)
+
+    def _applied(self, name: str) -> datetime:
+        live = self._store.rules.get(rule_name(name))
+        written = applied_at(live) if live is not None else None
+        return parse_time(written) if written else self._now()
+
+    async def _announce(self, body: Body, before: Body, wanted: Status) -> None:
+        for level, reason, message in transitions(before, wanted):
+            try:
+                self._metrics.writes.labels("event").inc()
+                await self._cluster.create_event(_event(body, level, reason, message, self._now()))
+            except KubeError as error:
+                log.warning("can't tell of %s: %s", reason, error)  # the status says it anyway
+
+    def _forget(self, name: str) -> bool:
+        """Deleted: its rule goes with it, by garbage collection."""
+        self._backoff.succeeded(name)
+        self._waiting.discard(name)
+        self._written.pop(rule_name(name), None)
+        return False
+
+    def _forget_deleted(self, name: str) -> None:
+        """The API server says that it is gone; the event that says so is late, or lost."""
+        body = self._store.thresholds.get(name)
+        if body is not None:
+            self._store.thresholds.drop(body)
+
+    def _count_objects(self) -> None:
+        states: Counter[str] = Counter()
+        for body in self._store.thresholds.all():
+            states[condition_of(body.get("status") or {}, "Ready").get("reason", "New")] += 1
+        self._metrics.objects.clear()
+        for state, count in states.items():
+            self._metrics.objects.labels(state).set(count)
+
+
+class RefusedError(Exception):
+    """The rule can't be written, and the object's author should know why."""
+
+
+def _explained(error: KubeError) -> Exception:
+    """What a person can mend goes into the status; what passes is only tried again."""
+    if isinstance(error, GoneError):
+        return RefusedError("the cluster knows no PrometheusRule: install prometheus-operator")
+    if error.status in (400, 403, 413, 422):
+        return RefusedError(f"the API server refuses the rule: {error}")
+    return error
+
+
+def _was_proven(decision: Decision, before: Body) -> bool:
+    old = condition_of(before, "Effective")
+    return old.get("status") == "True" and old.get("observedGeneration") == decision.generation
+
+
+def _version(body: Body) -> str:
+    return str(body["metadata"].get("resourceVersion"))
+
+
+def _event(body: Body, level: str, reason: str, message: str, now: datetime) -> dict[str, Any]:
+    meta = body["metadata"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{meta['name']}.{uuid4().hex[:16]}", "namespace": meta["namespace"]},
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "name": meta["name"],
+            "namespace": meta["namespace"],
+            "uid": meta["uid"],
+        },
+        "type": level,
+        "reason": reason,
+        "message": message[:1024],
+        "source": {"component": MANAGER},
+        "firstTimestamp": rfc3339(now),
+        "lastTimestamp": rfc3339(now),
+        "count": 1,
+    }

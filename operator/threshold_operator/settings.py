@@ -1,0 +1,55 @@
+"""What the environment says, read once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class SettingsError(ValueError):
+    """The environment is incomplete or wrong; names each variable."""
+
+
+def _pairs(text: object) -> object:
+    """``release=monitoring,team=desk`` -> a mapping."""
+    if not isinstance(text, str):
+        return text
+    pairs = [pair.strip().partition("=") for pair in text.split(",") if pair.strip()]
+    if not all(key and mark for key, mark, _ in pairs):
+        raise ValueError("must be comma-separated pairs such as release=kube-prometheus-stack")
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+Labels = Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)]
+
+
+class Settings(BaseSettings):
+    """``THRESHOLDS_*``; docs/architecture.md lists them."""
+
+    model_config = SettingsConfigDict(env_prefix="THRESHOLDS_", frozen=True)
+
+    namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+    catalogue: Path = Path("charts/stocks-fastapi/files/catalogue.yaml")
+    prometheus_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
+    rule_labels: Labels = {"release": "kube-prometheus-stack"}
+    host: str = "0.0.0.0"  # noqa: S104 - probes and Prometheus come from other machines
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read the environment.
+
+        :raises SettingsError: with a line for each variable that is wrong.
+        """
+        try:
+            return cls()  # type: ignore[call-arg]  # the environment gives the rest
+        except ValidationError as error:
+            lines = [_line(detail["loc"], detail["msg"]) for detail in error.errors()]
+            raise SettingsError("\n".join(["the environment is wrong", *lines])) from error
+
+
+def _line(where: tuple[int | str, ...], message: str) -> str:
+    return f"  THRESHOLDS_{str(where[0]).upper()}: {message.removeprefix('Value error, ')}"
