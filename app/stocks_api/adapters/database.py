@@ -61,7 +61,6 @@ MIGRATIONS = Path(stocks_api.__file__).parent.parent / "migrations"
 _OPEN = (OrderStatus.PENDING, OrderStatus.ACCEPTED, OrderStatus.UNRESOLVED)
 # Any number will do, if every replica uses the same.
 _MIGRATION_LOCK = 5_707_010
-_BUSY_SECONDS = 5.0
 # The driver's own errors come through unwrapped while it connects.
 _FAILURES = (
     SQLAlchemyError,
@@ -165,10 +164,10 @@ class QueryMetrics(Protocol):
         """An operation ended, well or badly."""
 
 
-def open_engine(url: str) -> AsyncEngine:
+def open_engine(url: str, busy_seconds: float = 5.0) -> AsyncEngine:
     """An engine for `sqlite+aiosqlite:///...` or `postgresql+asyncpg://...`; connects lazily."""
     if url.startswith("sqlite"):
-        engine = create_async_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+        engine = create_async_engine(url, connect_args={"timeout": busy_seconds})
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_immediate)
         return engine
