@@ -1,0 +1,122 @@
+"""The four programs: how each is called, and the files it needs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from local.errors import LocalError
+from local.place import LOOPBACK, MONITORING, REPO, Place, Ports, url
+from local.processes import Program
+
+KEPT_FOR = "3d"
+
+
+def all_programs(place: Place, ports: Ports) -> list[Program]:
+    """In the order in which they are started."""
+    write_keys(place)
+    write_prometheus_config(place, ports)
+    return [
+        _simulator(ports),
+        _api(place, ports),
+        _alertmanager(place, ports),
+        _prometheus(place, ports),
+    ]
+
+
+def write_keys(place: Place) -> None:
+    """A key for people in ``api-key``, made once; its hash in ``keys.yaml`` for the API."""
+    plain, hashed = place.folder(".") / "api-key", place.state / "keys.yaml"
+    if not plain.exists():
+        plain.touch(mode=0o600)
+        plain.write_text(secrets.token_urlsafe(32))
+    digest = hashlib.sha256(plain.read_bytes()).hexdigest()
+    if not hashed.exists() or digest not in hashed.read_text():
+        hashed.write_text(f"keys: [{{name: local, sha256: {digest}, scopes: [read, trade]}}]\n")
+
+
+def write_prometheus_config(place: Place, ports: Ports) -> None:
+    """A copy of ``monitoring/prometheus.yml`` with its two addresses replaced, nothing else.
+
+    The name ``stocks-fastapi`` in the original would need a line in /etc/hosts, and root for it.
+    """
+    addresses = {
+        "stocks-fastapi:8000": f"{LOOPBACK}:{ports.api}",
+        "localhost:9093": f"{LOOPBACK}:{ports.alertmanager}",
+    }
+    text = (MONITORING / "prometheus.yml").read_text()
+    for theirs, ours in addresses.items():
+        text = text.replace(f"targets: [{theirs}]", f"targets: [{ours}]")
+    (place.folder("prometheus") / "prometheus.yml").write_text(text)
+
+
+def _simulator(ports: Ports) -> Program:
+    settings = {
+        "SIMULATOR_HOST": LOOPBACK,
+        "SIMULATOR_PORT": str(ports.gateway),
+        "SIMULATOR_CONTROL_HOST": LOOPBACK,
+        "SIMULATOR_CONTROL_PORT": str(ports.control),
+    }
+    command = [sys.executable, "-m", "gateway_simulator"]
+    ready = url(ports.control, "/healthz")
+    return Program("simulator", command, ready, _environment("simulator", settings))
+
+
+def _api(place: Place, ports: Ports) -> Program:
+    settings = {
+        "STOCKS_HOST": LOOPBACK,
+        "STOCKS_PORT": str(ports.api),
+        "STOCKS_GATEWAY_MODE": "simulated",
+        "STOCKS_GATEWAY_HOST": LOOPBACK,
+        "STOCKS_GATEWAY_PORT": str(ports.gateway),
+        "STOCKS_DATABASE_URL": f"sqlite+aiosqlite:///{place.state / 'stocks.db'}",
+        "STOCKS_API_KEYS_FILE": str(place.state / "keys.yaml"),
+    }
+    command = [sys.executable, "-m", "stocks_api"]
+    return Program("api", command, url(ports.api, "/healthz"), _environment("app", settings))
+
+
+def _prometheus(place: Place, ports: Ports) -> Program:
+    folder = place.folder("prometheus")
+    command = [
+        _find("prometheus"),
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--storage.tsdb.retention.time={KEPT_FOR}",
+        f"--web.listen-address={LOOPBACK}:{ports.prometheus}",
+        "--web.enable-lifecycle",  # a reload answers with what is wrong; SIGHUP would not
+    ]
+    return Program("prometheus", command, url(ports.prometheus, "/-/ready"), dict(os.environ))
+
+
+def _alertmanager(place: Place, ports: Ports) -> Program:
+    command = [
+        _find("prometheus-alertmanager", "alertmanager"),
+        f"--config.file={MONITORING / 'alertmanager.yml'}",
+        f"--storage.path={place.folder('alertmanager')}",
+        f"--web.listen-address={LOOPBACK}:{ports.alertmanager}",
+        "--cluster.listen-address=",  # alone: no port for peers
+    ]
+    return Program("alertmanager", command, url(ports.alertmanager, "/-/ready"), dict(os.environ))
+
+
+def _find(*names: str) -> str:
+    """The first of these programs on PATH (Debian has its own name for alertmanager)."""
+    for name in names:
+        if found := shutil.which(name):
+            return found
+    raise LocalError(
+        f"{names[0]} is missing: run `hack/debian-packages prometheus prometheus-alertmanager`"
+    )
+
+
+def _environment(package_folder: str, settings: Mapping[str, str]) -> dict[str, str]:
+    """Ours without what the user may have set for another gateway: a live one, at worst."""
+    prefixes = ("STOCKS_", "SIMULATOR_")
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(prefixes)}
+    return {**inherited, "PYTHONPATH": str(Path(REPO, package_folder)), **settings}
