@@ -100,12 +100,13 @@ class Backoff:
         self._failures: Counter[str] = Counter()
         self._due: dict[str, float] = {}
 
-    def failed(self, name: str, now: float) -> None:
-        """It has to be tried again, later."""
+    def failed(self, name: str, now: float) -> float:
+        """It has to be tried again; returns when."""
         self._failures[name] += 1
         # 2**6 is beyond the longest wait; a larger power would overflow one day.
         pause = min(2.0 ** min(self._failures[name], 6), LONGEST_BACKOFF_SECONDS)
         self._due[name] = now + pause
+        return self._due[name]
 
     def succeeded(self, name: str) -> None:
         """Nothing is left to be tried."""
@@ -144,9 +145,10 @@ class Reconciler:
         self._health, self._metrics = health, metrics
         self._now, self._clock = now, clock
         self._planner = Planner(store, catalogue)
-        self._backoff = Backoff()
+        self._backoff, self._list_backoff = Backoff(), Backoff()
         self._overrides = Overrides([], now())
-        self._listed_at = self._judged_at = float("-inf")
+        self._list_due = clock()
+        self._judged_at = float("-inf")
         self._started = clock()
         self._proven: dict[str, tuple[int, float]] = {}
         self._waiting: set[str] = set()
@@ -161,8 +163,9 @@ class Reconciler:
 
     async def turn(self) -> None:
         """Bring everything that may be out of line back in line."""
-        await self._list_if_due()
-        if self._health.synced or self._listed_at > float("-inf"):
+        if self._clock() >= self._list_due:
+            await self._list()
+        if self._store.complete:  # else a newer object might pass for the older one
             await self._reconcile_all(await self._names())
             self._health.synced = True
         self._health.turned()
@@ -178,7 +181,7 @@ class Reconciler:
         await asyncio.sleep(GATHER_SECONDS)
 
     def _dues(self) -> Iterable[float]:
-        yield self._listed_at + RESYNC_SECONDS if self._listed_at > 0 else self._clock() + 1
+        yield self._list_due
         yield self._backoff.next()
         if self._planner.decisions:
             yield self._probe.due(eager=bool(self._waiting))
@@ -186,24 +189,26 @@ class Reconciler:
         if expiry is not None:
             yield self._clock() + (expiry - self._now()).total_seconds()
 
-    async def _list_if_due(self) -> None:
-        if self._clock() < self._listed_at + RESYNC_SECONDS:
-            return
+    async def _list(self) -> None:
+        """Make up for events that got lost, and for the time before there were any."""
         try:
-            await self._list()
+            self._metrics.missed.inc(await self._relist())
         except KubeError as error:
             log.warning("can't list: %s", error)
-            self._metrics.reconciles.labels("error").inc()
+            self._list_due = self._list_backoff.failed("list", self._clock())
+        else:
+            self._health.heard()
+            self._list_backoff.succeeded("list")
+            self._list_due = self._clock() + RESYNC_SECONDS
 
-    async def _list(self) -> None:
-        thresholds, rules = self._store.thresholds.snapshot(), self._store.rules.snapshot()
-        listed = await self._cluster.list_thresholds()
-        missed = self._store.thresholds.replace(listed, thresholds)
-        missed += self._store.rules.replace(await self._rules(), rules)
-        if self._listed_at > float("-inf"):
-            self._metrics.missed.inc(missed)
-        self._listed_at = self._clock()
-        self._health.heard()
+    async def _relist(self) -> int:
+        """Returns how many changes no event had told of."""
+        store, first = self._store, not self._store.complete
+        known_thresholds, known_rules = store.thresholds.snapshot(), store.rules.snapshot()
+        missed = store.thresholds.replace(await self._cluster.list_thresholds(), known_thresholds)
+        missed += store.rules.replace(await self._rules(), known_rules)
+        store.complete = True
+        return 0 if first else missed
 
     async def _rules(self) -> list[dict[str, Any]]:
         try:

@@ -78,12 +78,13 @@ class Shelf:
 
 
 class Store:
-    """AlertThresholds and their rules; ``dirty`` holds names of AlertThresholds."""
+    """AlertThresholds and their rules; ``complete`` once everything was listed."""
 
     def __init__(self) -> None:
         self.thresholds = Shelf(self.touch)
         self.rules = Shelf(lambda name: self.touch(name.removeprefix(PREFIX)))
         self.changed = asyncio.Event()
+        self.complete = False
         self._dirty: set[str] = set()
 
     def touch(self, name: str) -> None:
