@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import platform
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import kopf
@@ -80,6 +81,8 @@ async def _until_stopped(
             settings=_kopf_settings(),
             namespaces=[settings.namespace],
             standalone=True,
+            # Unasked, kopf looks for the user's name, and a restricted pod's user has none.
+            identity=cast(Any, f"{MANAGER}/{platform.node()}"),
         )
     )
     tasks = {work, watch}
