@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import signal
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,18 +81,15 @@ class Processes:
         return "\n".join(f"  {line}" for line in lines[-TAIL_LINES:])
 
     def stop(self) -> None:
-        """End all: ask, wait, and force those that do not listen."""
-        started_last_first = list(reversed(self.running.values()))
-        for process in started_last_first:
+        """End all, the last one first: who watches ends before what it watches."""
+        while self.running:
+            _, process = self.running.popitem()
             process.terminate()
-        deadline = time.monotonic() + END_SECONDS
-        for process in started_last_first:
             try:
-                process.wait(max(0.1, deadline - time.monotonic()))
+                process.wait(END_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        self.running.clear()
 
 
 def _end_with_parent() -> None:

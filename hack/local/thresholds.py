@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -52,7 +52,7 @@ def apply(place: Place, files: Sequence[Path]) -> None:
     All or nothing: if one is wrong LocalError tells all problems, and nothing changes.
     """
     _require_running(place)
-    objects = {body["metadata"]["name"]: body for file in files for body in _objects(file)}
+    objects = _named(body for file in files for body in _objects(file))
     with TemporaryDirectory() as scratch:
         wanted = Path(shutil.copytree(place.thresholds, Path(scratch, "objects")))
         for name, body in objects.items():
@@ -102,6 +102,16 @@ def _objects(file: Path) -> Iterator[dict[str, Any]]:
         if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", name):
             raise LocalError(f"{file}: metadata.name: must be small letters, digits, '-' and '.'")
         yield body | {"metadata": {"name": name}}
+
+
+def _named(bodies: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    named: dict[str, dict[str, Any]] = {}
+    for body in bodies:
+        name = body["metadata"]["name"]
+        if name in named:
+            raise LocalError(f"{name}: is given twice; names are unique")
+        named[name] = body
+    return named
 
 
 def _limits(body: dict[str, Any]) -> list[Limit]:
