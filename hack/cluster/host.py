@@ -1,0 +1,166 @@
+"""The machine: missing Debian packages, a Docker daemon that answers, a Python that has pip."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from cluster.paths import HACK, cache
+from cluster.steps import ClusterError, Progress, Step
+
+CAP_SYS_RESOURCE = 24  # bit number, capabilities(7)
+DOCKER_WAIT_SECONDS = 60
+WRAPPER = "runc-without-sys-resource"
+# The images have Python 3.11, and wheels are chosen by the Python that downloads them.
+PYTHON = sys.executable if sys.version_info[:2] == (3, 11) else "python3.11"
+CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+def find_program(name: str) -> Path | None:
+    """A program on PATH or in the sbin folders, which a plain user's PATH leaves out."""
+    path = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
+    found = shutil.which(name, path=path)
+    return Path(found) if found else None
+
+
+def ensure_programs(progress: Progress, packages: dict[str, str]) -> None:
+    """Install the Debian packages of those programs (name: package) that are missing."""
+    missing = sorted({package for name, package in packages.items() if not find_program(name)})
+    if not missing:
+        return
+    if not CA_BUNDLE.exists():
+        missing.append("ca-certificates")
+    install(progress, missing)
+
+
+def install(progress: Progress, packages: list[str]) -> None:
+    """Install Debian packages, without those that are only recommended."""
+    with progress.step(f"Debian packages: {' '.join(packages)}") as step:
+        step.run(HACK / "debian-packages", *packages)
+
+
+def ensure_docker(progress: Progress) -> None:
+    """A Docker daemon that answers and can run privileged containers, which kind's nodes are."""
+    ensure_programs(progress, {"docker": "docker.io"})
+    if not docker_answers():
+        if os.geteuid() != 0:
+            raise ClusterError("Docker does not answer", "start it, or run this as root")
+        ensure_programs(progress, {"dockerd": "docker.io", "iptables": "iptables"})
+        with progress.step("Docker daemon") as step:
+            start_docker(step)
+    if capability_missing() and default_runtime() == "runc":
+        raise ClusterError(
+            "the running Docker daemon cannot start privileged containers: "
+            "this machine lacks CAP_SYS_RESOURCE",
+            f"stop that daemon (ours is then started with {HACK / WRAPPER} as its runtime)",
+        )
+
+
+def docker_answers() -> bool:
+    """Whether ``docker`` reaches a daemon."""
+    asked = subprocess.run(["docker", "version"], capture_output=True, check=False)
+    return asked.returncode == 0
+
+
+def default_runtime() -> str:
+    """The name of the daemon's default OCI runtime."""
+    asked = ["docker", "info", "--format", "{{.DefaultRuntime}}"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def start_docker(step: Step) -> None:
+    """Start the daemon by systemd where it runs, else detached, so that it outlives us."""
+    log = cache("logs") / "dockerd.log"
+    if Path("/run/systemd/system").is_dir():
+        step.run("systemctl", "start", "docker")
+    else:
+        command = [str(find_program("dockerd")), "--pidfile", str(docker_pid_file())]
+        step.note = f"log: {log}"
+        with log.open("a") as out:
+            subprocess.Popen(
+                command + runtime_options(),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+    wait_for_docker(log)
+
+
+def wait_for_docker(log: Path) -> None:
+    """Return when the daemon answers; ClusterError when it does not in time."""
+    deadline = time.monotonic() + DOCKER_WAIT_SECONDS
+    while not docker_answers():
+        if time.monotonic() > deadline:
+            raise ClusterError(f"Docker did not answer in {DOCKER_WAIT_SECONDS} s", f"see {log}")
+        time.sleep(0.5)
+
+
+def stop_docker(progress: Progress) -> bool:
+    """Stop the daemon that we started, by its pid file; False where there is none of ours."""
+    pid_file = docker_pid_file()
+    pid = pid_file.read_text().strip() if pid_file.exists() else ""
+    if not pid or program_of(pid) != "dockerd":
+        return False
+    with progress.step(f"stop our Docker daemon (process {pid})"):
+        os.kill(int(pid), 15)
+        while program_of(pid) == "dockerd":
+            time.sleep(0.2)
+    return True
+
+
+def docker_pid_file() -> Path:
+    """Where the daemon that we start writes its process id."""
+    return cache() / "dockerd.pid"
+
+
+def program_of(pid: str) -> str:
+    """The program a process id belongs to now; empty when there is none."""
+    try:
+        return Path("/proc", pid, "comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def runtime_options() -> list[str]:
+    """dockerd's options where this machine may not use every capability; else none.
+
+    The wrapper is copied, since the daemon needs it after this checkout is gone.
+    """
+    if not capability_missing():
+        return []
+    wrapper = cache() / WRAPPER
+    shutil.copy(HACK / WRAPPER, wrapper)
+    return ["--add-runtime", f"{WRAPPER}={wrapper}", "--default-runtime", WRAPPER]
+
+
+def capability_missing() -> bool:
+    """Whether this machine's bounding set lacks CAP_SYS_RESOURCE (some sandboxes and VMs)."""
+    return lacks_sys_resource(Path("/proc/self/status").read_text())
+
+
+def lacks_sys_resource(status: str) -> bool:
+    """The same, of the text of a ``/proc/<pid>/status``."""
+    bounding = next(line for line in status.splitlines() if line.startswith("CapBnd:"))
+    return not int(bounding.split()[1], 16) >> CAP_SYS_RESOURCE & 1
+
+
+def pip(progress: Progress) -> Path:
+    """A pip of Python 3.11 in a virtual environment of ours: bare Debian has none."""
+    folder = cache() / "pip"
+    if not (folder / "bin" / "pip").exists():
+        if not has_ensurepip():
+            install(progress, ["python3-venv"])
+        with progress.step("virtual environment for pip") as step:
+            step.run(PYTHON, "-m", "venv", "--clear", folder)
+    return folder / "bin" / "pip"
+
+
+def has_ensurepip() -> bool:
+    """Debian splits ensurepip off Python; without it no venv gets a pip."""
+    asked = subprocess.run([PYTHON, "-c", "import ensurepip"], capture_output=True, check=False)
+    return asked.returncode == 0

@@ -1,0 +1,86 @@
+"""`make up`: tools, cluster, monitoring, chart, and then where everything is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import urllib.request
+
+from cluster import monitoring, tools
+from cluster.deploy import PARTS, deploy
+from cluster.kind import NAMESPACE, Target, ensure_cluster
+from cluster.kit import ensure_kit
+from cluster.locks import only_one
+from cluster.release import Release, chart_exists
+from cluster.steps import Progress
+
+API = "http://127.0.0.1:8000"
+NEXT = "kubectl apply -f examples/rejection-rate.yaml"
+KEY_COMMAND = (
+    f"kubectl -n {NAMESPACE} get secret stocks-api-keys -o jsonpath='{{.data.key}}' | base64 -d"
+)
+
+
+def up(progress: Progress) -> str:
+    """Everything runs when this returns; the text to end with."""
+    target = Target(ensure_kit(progress))
+    with only_one(f"cluster-{target.name}", progress):
+        ensure_cluster(target, progress)
+        deploy(target, Release(), progress, PARTS)
+    return summary(target, progress.seconds())
+
+
+def summary(target: Target, seconds: float) -> str:
+    """Where everything is, which gateway is in use, what to type next."""
+    api = api_lines() if chart_exists() else ["API            not installed: there is no chart yet"]
+    lines = [
+        "",
+        *api,
+        "Prometheus     http://127.0.0.1:9090",
+        "Alertmanager   http://127.0.0.1:9093",
+        f"Grafana        {grafana(target)}",
+        *path_hint(),
+        "",
+        f"{target.context} is ready after {seconds:.0f} s. Next:",
+        f"  {NEXT}",
+    ]
+    return "\n".join(lines)
+
+
+def api_lines() -> list[str]:
+    """Gateway, documentation and key of the API."""
+    return [
+        f"Gateway: {gateway()}",
+        f"API            {API}/docs",
+        f"API key        {KEY_COMMAND}",
+    ]
+
+
+def gateway() -> str:
+    """What the API itself says it trades through, in capitals."""
+    try:
+        with urllib.request.urlopen(f"{API}/healthz", timeout=5) as answer:  # noqa: S310 (our own)
+            health = json.load(answer)
+    except (OSError, ValueError) as why:
+        return f"UNKNOWN ({API}/healthz: {why})"
+    return str(health.get("gateway", "unknown")).upper()
+
+
+def grafana(target: Target) -> str:
+    """How to open Grafana, or why there is none."""
+    inside = ("--namespace", monitoring.NAMESPACE)
+    service = f"service/{monitoring.STACK}-grafana"
+    asked = subprocess.run(
+        target.kubectl("get", service, *inside), capture_output=True, check=False
+    )
+    if asked.returncode:
+        return "none: its image cannot be built here; dashboards are in charts/stocks-fastapi/files"
+    return f"kubectl -n {monitoring.NAMESPACE} port-forward {service} 3000:80"
+
+
+def path_hint() -> list[str]:
+    """The line to type where our programs could not be linked into a folder on PATH."""
+    left = tools.offer(("kind", "kubectl", "helm"))
+    if not left:
+        return []
+    return ["", f"not on PATH: {', '.join(left)}; type  {tools.path_line()}"]
