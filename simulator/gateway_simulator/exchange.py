@@ -14,6 +14,7 @@ from gateway_simulator.market import Market, Quote
 
 ORDER_TYPES = ("MKT", "LMT", "STP", "STP LMT")
 TIMES_IN_FORCE = ("DAY", "GTC", "IOC")
+SIZE_INCREMENT = Decimal("0.0001")
 MAX_QUANTITY = Decimal(10_000_000)
 MAX_PRICE = Decimal(1_000_000)
 
@@ -205,8 +206,12 @@ def check(terms: Terms) -> None:
         raise RefusedError(
             321, f"Error validating request: quantity must be above 0 and at most {MAX_QUANTITY}"
         )
+    if terms.quantity % SIZE_INCREMENT:
+        raise RefusedError(
+            321, f"Error validating request: quantity must be a multiple of {SIZE_INCREMENT}"
+        )
     for name, needed, price in _prices(terms):
-        if needed and not _within(price, MAX_PRICE):
+        if (needed or price) and not _within(price, MAX_PRICE):
             raise RefusedError(
                 321, f"Error validating request: {name} must be above 0 and at most {MAX_PRICE}"
             )

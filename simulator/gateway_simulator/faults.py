@@ -61,14 +61,19 @@ class Faults:
         self._deaf_mode = mode
 
     @property
+    def deaf(self) -> bool:
+        """Whether nothing is answered now, in either mode."""
+        return self._clock() < self._deaf_until
+
+    @property
     def hung(self) -> bool:
         """Whether requests are left unread now."""
-        return self._is_deaf and self._deaf_mode == "hung"
+        return self.deaf and self._deaf_mode == "hung"
 
     @property
     def mute(self) -> bool:
         """Whether answers are thrown away now."""
-        return self._is_deaf and self._deaf_mode == "mute"
+        return self.deaf and self._deaf_mode == "mute"
 
     def hold_fills(self, seconds: float | None) -> None:
         """Accept orders and fill none."""
@@ -97,7 +102,7 @@ class Faults:
             faults["reject"] = {"orders": self._rejections.left, "code": self._rejections.code}
         if self.refusing:
             faults["refuse"] = {"seconds": _left(self._refusing_until, now)}
-        if self._is_deaf:
+        if self.deaf:
             faults["deaf"] = {"seconds": _left(self._deaf_until, now), "mode": self._deaf_mode}
         if self.fills_held:
             faults["hold_fills"] = {"seconds": _left(self._fills_held_until, now)}
@@ -107,10 +112,6 @@ class Faults:
         if stalled:
             faults["stall"] = stalled
         return faults
-
-    @property
-    def _is_deaf(self) -> bool:
-        return self._clock() < self._deaf_until
 
     def _until(self, seconds: float | None) -> float:
         return math.inf if seconds is None else self._clock() + seconds

@@ -5,6 +5,9 @@ from decimal import Decimal, InvalidOperation
 from gateway_simulator.contracts import ContractQuery
 from gateway_simulator.wire import UNSET
 
+# Of a double. Decimals go further, to numbers that would take gigabytes to write out.
+_LARGEST_EXPONENT = 324
+
 
 class MalformedRequestError(Exception):
     """A payload whose fields are too few, too many, or not what its message id needs."""
@@ -37,14 +40,22 @@ class Fields:
         return self.integer() != 0
 
     def number(self) -> Decimal | None:
-        """The next field as a number; empty, or the largest double, means not set."""
+        """The next field as a number, perhaps NaN; empty, or the largest double, is not set."""
         text = self.text()
         if text == "" or text.upper().replace("+", "") == UNSET:
             return None
         try:
-            return Decimal(text)
+            number = Decimal(text)
         except InvalidOperation:
             raise self._wrong(text, "a number") from None
+        if number.is_finite() and abs(number.adjusted()) > _LARGEST_EXPONENT:
+            raise self._wrong(text, "a double")
+        return number
+
+    def positive(self) -> bool:
+        """Whether the next field is a number above 0."""
+        number = self.number()
+        return number is not None and number.is_finite() and number > 0
 
     def count(self) -> int:
         """The next field as the number of items that follow."""

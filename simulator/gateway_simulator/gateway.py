@@ -140,8 +140,8 @@ class Gateway:
 
     def _tell(self, before: dict[int, Quote]) -> None:
         """What comes from IB's servers: nothing while the link to them is lost."""
-        if self.desk.exchange.reachable and not self.faults.hung:
-            self._tell_ticks(before)
+        self._tell_ticks(before)
+        if self.desk.exchange.reachable and not self.faults.deaf:
             self._tell_what_is_due()
 
     def _tell_ticks(self, before: dict[int, Quote]) -> None:

@@ -71,7 +71,7 @@ def _terms(fields: Fields, extras: _Extras) -> tuple[Terms, str]:
     fields.skip("hidden")
     terms = Terms(
         action=action,
-        quantity=quantity or Decimal(0),
+        quantity=Decimal(0) if quantity is None else quantity,
         order_type=order_type,
         limit_price=limit_price,
         stop_price=stop_price,
@@ -95,7 +95,7 @@ def _allocation_and_pricing(fields: Fields, extras: _Extras) -> None:
     fields.skip("shortSaleSlot", "designatedLocation", "exemptCode", "ocaType", "rule80A")
     fields.skip("settlingFirm")
     extras.note("all-or-none orders", fields.flag())
-    extras.note("minimum quantities", (fields.number() or 0) > 0)
+    extras.note("minimum quantities", fields.positive())
     fields.skip("percentOffset", "eTradeOnly", "firmQuoteOnly", "nbboPriceCap")
     fields.skip("auctionStrategy", "startingPrice", "stockRefPrice", "delta")
     fields.skip("stockRangeLower", "stockRangeUpper", "overridePercentageConstraints")
@@ -111,7 +111,7 @@ def _allocation_and_pricing(fields: Fields, extras: _Extras) -> None:
 def _scale_and_hedge(fields: Fields, extras: _Extras) -> None:
     fields.skip("continuousUpdate", "referencePriceType", "trailStopPrice", "trailingPercent")
     fields.skip("scaleInitLevelSize", "scaleSubsLevelSize")
-    if extras.note("scale orders", (fields.number() or 0) > 0):
+    if extras.note("scale orders", fields.positive()):
         fields.skip_many(7)
     fields.skip("scaleTable", "activeStartTime", "activeStopTime")
     if extras.note("hedges", bool(fields.text())):

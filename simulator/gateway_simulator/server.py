@@ -90,6 +90,11 @@ class GatewaySimulator:
         """Whether clients can connect."""
         return self._server is not None
 
+    @property
+    def connected(self) -> int:
+        """Open connections, those that have not named themselves included."""
+        return len(self._connections)
+
     # For connections
 
     def admit(self, connection: Connection) -> bool:

@@ -10,10 +10,11 @@ from gateway_simulator.book import Pnl, Position, position_pnl
 from gateway_simulator.desk import Client, Desk
 from gateway_simulator.replies import SYSTEM
 
-MAX_SUBSCRIPTIONS = 1000
+MAX_SUBSCRIPTIONS = 100
 """Subscriptions of each kind that one client may have: a bound on memory."""
 
 _NOTHING = Decimal(0)
+_UPDATES = ("updates", 0)  # this subscription has no request id
 
 
 class SessionAccount:
@@ -28,7 +29,8 @@ class SessionAccount:
         self._summaries: dict[int, tuple[str, ...]] = {}  # tags
         self._pnl: set[int] = set()
         self._pnl_single: dict[int, int] = {}  # contract id
-        self._told: dict[tuple[str, str], str] = {}
+        # What each subscription was told, so that it hears of changes only.
+        self._told: dict[tuple[str, int], dict[tuple[str, str], str]] = {}
 
     # Requests
 
@@ -46,6 +48,7 @@ class SessionAccount:
     def follow_values(self, request: ask.RequestAccountUpdates) -> None:
         """Tell values and portfolio, and from now on what changes; or stop doing so."""
         self._updates = request.subscribe and self._is_ours(SYSTEM, request.account)
+        self._told.pop(_UPDATES, None)
         if self._updates:
             self._tell_values(self._desk.values())
             self._tell_portfolio(self._desk.book.held())
@@ -56,24 +59,28 @@ class SessionAccount:
         number = request.request_id
         if self._is_ours(number, request.account) and self._has_room(number, self._multi):
             self._multi[number] = request.model_code
+            self._told.pop(("multi", number), None)
             self._tell_multi(number, self._desk.values())
             self._client.send(replies.account_update_multi_end(number))
 
     def leave_multi(self, request: ask.CancelAccountUpdatesMulti) -> None:
         """Stop telling."""
         self._multi.pop(request.request_id, None)
+        self._told.pop(("multi", request.request_id), None)
 
     def follow_summary(self, request: ask.RequestAccountSummary) -> None:
         """Tell the values that were named, and from now on what changes of them."""
         number = request.request_id
         if self._has_room(number, self._summaries):
             self._summaries[number] = request.tags
+            self._told.pop(("summary", number), None)
             self._tell_summary(number, self._desk.values())
             self._client.send(replies.account_summary_end(number))
 
     def leave_summary(self, request: ask.CancelAccountSummary) -> None:
         """Stop telling."""
         self._summaries.pop(request.request_id, None)
+        self._told.pop(("summary", request.request_id), None)
 
     def follow_pnl(self, request: ask.RequestPnl) -> None:
         """Tell the account's P&L now and every second."""
@@ -115,22 +122,21 @@ class SessionAccount:
 
     def on_values(self, values: Values) -> None:
         """The time to tell changed values and what the portfolio is worth has come."""
-        changed = {key: one for key, one in values.items() if self._told.get(key) != one}
-        self._told.update(changed)
         if self._updates:
-            self._tell_values(changed)
+            self._tell_values(values)
             self._tell_portfolio(self._desk.book.held())
         for number in self._multi:
-            self._tell_multi(number, changed)
+            self._tell_multi(number, values)
         for number in self._summaries:
-            self._tell_summary(number, changed)
+            self._tell_summary(number, values)
 
     # Messages
 
     def _tell_values(self, values: Values) -> None:
-        for (key, currency), value in values.items():
+        changed = self._changed(_UPDATES, values)
+        for (key, currency), value in changed.items():
             self._client.send(replies.account_value(key, value, currency, self._desk.account))
-        if values:
+        if changed:
             self._client.send(replies.account_time(self._desk.clock()))
 
     def _tell_portfolio(self, positions: Iterable[Position]) -> None:
@@ -140,13 +146,14 @@ class SessionAccount:
 
     def _tell_multi(self, number: int, values: Values) -> None:
         model, account = self._multi[number], self._desk.account
-        for (key, currency), value in values.items():
+        for (key, currency), value in self._changed(("multi", number), values).items():
             self._client.send(
                 replies.account_update_multi(number, model, key, value, currency, account)
             )
 
     def _tell_summary(self, number: int, values: Values) -> None:
-        for (key, currency), value in summary(values, self._summaries[number]).items():
+        named = summary(values, self._summaries[number])
+        for (key, currency), value in self._changed(("summary", number), named).items():
             self._client.send(
                 replies.account_summary(number, key, value, currency, self._desk.account)
             )
@@ -161,6 +168,13 @@ class SessionAccount:
             shares, pnl = held.quantity, position_pnl(held, mark)
             value = held.quantity * mark(held.instrument)
         self._client.send(replies.pnl_single(number, shares, pnl, value))
+
+    def _changed(self, subscription: tuple[str, int], values: Values) -> Values:
+        """The values that a subscription does not know yet."""
+        told = self._told.setdefault(subscription, {})
+        changed = {key: one for key, one in values.items() if told.get(key) != one}
+        told.update(changed)
+        return changed
 
     # Bounds
 

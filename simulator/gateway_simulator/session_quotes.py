@@ -29,6 +29,7 @@ class SessionQuotes:
         self._desk = desk
         self._data_type = 1
         self._lines: dict[int, Line] = {}
+        self._behind: set[int] = set()
 
     @property
     def symbols(self) -> list[str]:
@@ -57,38 +58,54 @@ class SessionQuotes:
         line = Line(instrument, delayed=self._data_type in (3, 4))
         self._client.send(replies.tick_parameters(number))
         self._client.send(replies.market_data_type(number, self._data_type))
-        if self._is_fed(line):
-            self._tell_quote(number, line)
+        told = self._tell_quote(number, line)
         if request.snapshot:
             self._client.send(replies.snapshot_end(number))
-        else:
-            self._lines[number] = line
+            return
+        self._lines[number] = line
+        if not told:
+            self._behind.add(number)
 
     def unsubscribe(self, request: ask.CancelMarketData) -> None:
         """Stop telling."""
         number = request.request_id
+        self._behind.discard(number)
         if self._lines.pop(number, None) is None:
             self._client.refuse(number, 300, f"Can't find EId with tickerId:{number}")
 
     def on_ticks(self, ticks_of: Callable[[Line], Iterable[Tick]]) -> None:
-        """Pass on what has moved."""
+        """Pass on what has moved; after a stall the whole quote, since much of it was missed."""
         for number, line in self._lines.items():
-            if self._is_fed(line):
-                for tick in ticks_of(line):
-                    self._client.send(tick.addressed(number))
+            if not self._is_fed(line):
+                self._behind.add(number)
+            elif number in self._behind:
+                self._behind.discard(number)
+                self._tell_quote(number, line)
+            else:
+                self._tell(number, ticks_of(line))
 
     def lose(self) -> None:
         """Forget all subscriptions, as code 1101 says."""
         self._lines.clear()
+        self._behind.clear()
 
     def _is_fed(self, line: Line) -> bool:
-        desk = self._desk
-        return desk.exchange.reachable and not desk.faults.stalled(line.instrument.symbol)
+        desk, symbol = self._desk, line.instrument.symbol
+        return desk.exchange.reachable and not (desk.faults.deaf or desk.faults.stalled(symbol))
 
-    def _tell_quote(self, number: int, line: Line) -> None:
-        quote = self._desk.exchange.market.quote(line.instrument)
-        for tick in all_ticks(quote, self._desk.clock(), delayed=line.delayed):
-            self._client.send(tick.addressed(number))
+    def _tell_quote(self, number: int, line: Line) -> bool:
+        """Tell the whole quote, if there is a feed to tell it."""
+        fed = self._is_fed(line)
+        if fed:
+            quote = self._desk.exchange.market.quote(line.instrument)
+            self._tell(number, all_ticks(quote, self._desk.clock(), delayed=line.delayed))
+        return fed
+
+    def _tell(self, number: int, ticks: Iterable[Tick]) -> None:
+        """All ticks at once: one write to the socket for each subscription."""
+        frames = b"".join(tick.addressed(number) for tick in ticks)
+        if frames:
+            self._client.send(frames)
 
     def _has_room(self, number: int) -> bool:
         room = number in self._lines or len(self._lines) < MAX_LINES

@@ -23,6 +23,7 @@ def state(gateway: Gateway) -> Mapping[str, object]:
             for client_id, session in sorted(gateway.sessions.items())
         ],
         "orders": [_order(one) for one in islice(reversed(orders), MAX_ORDERS_SHOWN)],
+        "executions": len(book.executions()),
         "forgotten_orders": book.forgotten_orders,
         "positions": [_position(one, gateway) for one in book.held()],
         "net_liquidation": float(book.net_liquidation(exchange.mark)),

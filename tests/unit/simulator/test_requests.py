@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -23,7 +24,9 @@ from ib_insync.order import (
 )
 
 from gateway_simulator import requests as ask
+from gateway_simulator.book import RefusedError
 from gateway_simulator.contracts import ContractQuery
+from gateway_simulator.exchange import check
 from gateway_simulator.fields import MalformedRequestError
 from gateway_simulator.place_order import PlaceOrder
 from gateway_simulator.wire import split_fields
@@ -249,6 +252,31 @@ def test_an_order_read_back_can_be_sent_again() -> None:
     """What openOrder says of an order without a delta hedge is the word None."""
     order = LimitOrder("BUY", 1, 10, deltaNeutralOrderType="None", adjustedOrderType="None")
     assert place(order).unsupported == ()
+
+
+@pytest.mark.parametrize("number", ["1e999999999", "-1e999999999", "1e-999999999"])
+def test_numbers_beyond_doubles_are_malformed(number: str) -> None:
+    fields = encoded(lambda c: c.placeOrder(12, AAPL, LimitOrder("BUY", 1, 5)))
+    fields[19] = number
+    with pytest.raises(MalformedRequestError, match="not a double"):
+        ask.decode(fields)
+
+
+NUMBERS = ["nan", "sNaN", "inf", "-inf", "1e308", "-1", "0", "1", "", "x", "None"]
+
+
+@given(st.data())
+def test_any_field_may_hold_anything(data: st.DataObject) -> None:
+    fields = encoded(lambda c: c.placeOrder(12, AAPL, LimitOrder("BUY", 1, 5)))
+    for position in data.draw(st.sets(st.integers(1, len(fields) - 1), max_size=4)):
+        fields[position] = data.draw(st.sampled_from(NUMBERS))
+    try:
+        request = ask.decode(fields)
+    except MalformedRequestError:
+        return
+    assert isinstance(request, PlaceOrder)
+    with suppress(RefusedError):
+        check(request.terms)
 
 
 @given(st.lists(st.text(max_size=8), max_size=130).map(lambda rest: ["3", *rest]))

@@ -1,0 +1,171 @@
+# mypy: disable-error-code="no-untyped-call"
+"""Faults of the link, seen through the real client."""
+
+import asyncio
+
+import pytest
+from ib_insync import IB, LimitOrder, MarketOrder, Stock
+from tests.integration.simulator.support import Clients, Control, last_tick, until
+
+
+def codes_of(ib: IB) -> list[int]:
+    codes: list[int] = []
+    ib.errorEvent += lambda _number, code, *_rest: codes.append(code)
+    return codes
+
+
+async def answers(ib: IB, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(ib.reqCurrentTimeAsync(), seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def test_a_deaf_gateway_keeps_its_socket_and_answers_nothing(
+    ib: IB, control: Control
+) -> None:
+    await control.fault("deaf")
+    assert not await answers(ib, 0.5)
+    assert ib.isConnected()
+    await control.clear()
+    assert await answers(ib, 20)
+
+
+async def test_deafness_ends_by_itself(ib: IB, control: Control) -> None:
+    await control.fault("deaf", seconds=0.6)
+    assert not await answers(ib, 0.2)
+    assert await answers(ib, 20)
+    assert (await control.state())["faults"] == {}
+
+
+async def test_a_deaf_gateway_takes_connections_and_says_nothing(
+    clients: Clients, control: Control
+) -> None:
+    await control.fault("deaf")
+    with pytest.raises((TimeoutError, asyncio.TimeoutError)):
+        await clients.connect(seconds=0.5)
+    await control.clear()
+    assert (await clients.connect()).isConnected()
+
+
+async def test_what_a_hung_gateway_was_told_is_done_late(
+    ib: IB, aapl: Stock, control: Control
+) -> None:
+    await control.fault("deaf")
+    trade = ib.placeOrder(aapl, MarketOrder("BUY", 1))
+    assert not await answers(ib, 0.5)
+    assert (await control.state())["orders"] == []
+    await control.clear()
+    await until(trade.isDone)
+
+
+async def test_fills_of_a_hung_gateway_are_told_late(ib: IB, aapl: Stock, control: Control) -> None:
+    trade = ib.placeOrder(aapl, LimitOrder("BUY", 1, 100))
+    await until(lambda: trade.orderStatus.status == "Submitted")
+    await control.fault("deaf")
+    await control.fault("price", symbol="AAPL", price=99)
+    [order] = (await control.state())["orders"]
+    assert order["status"] == "Filled"
+    assert not await answers(ib, 0.3)
+    assert trade.fills == []
+    await control.clear()
+    await until(trade.isDone)
+
+
+async def test_a_mute_gateway_does_what_it_is_told_and_loses_the_answer(
+    ib: IB, aapl: Stock, control: Control, clients: Clients
+) -> None:
+    await control.fault("deaf", mode="mute")
+    trade = ib.placeOrder(aapl, MarketOrder("BUY", 1, orderRef="lost"))
+    assert not await answers(ib, 0.5)
+    await control.clear()
+    assert await answers(ib, 20)
+    assert trade.orderStatus.status == "PendingSubmit"
+    ib.disconnect()
+    again = await clients.connect()
+    assert [fill.execution.orderRef for fill in again.fills()] == ["lost"]
+
+
+async def test_refusing_drops_and_refuses_for_its_time(
+    ib: IB, control: Control, clients: Clients
+) -> None:
+    await control.fault("refuse", seconds=2)
+    await until(lambda: not ib.isConnected())
+    with pytest.raises(ConnectionRefusedError):
+        await clients.connect(seconds=1)
+    while True:
+        try:
+            again = await clients.connect(seconds=5)
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.1)
+        else:
+            break
+    assert again.isConnected()
+    assert (await control.state())["faults"] == {}
+
+
+async def test_clearing_ends_a_refusal_at_once(control: Control, clients: Clients) -> None:
+    await control.fault("refuse", seconds=3600)
+    await control.clear()
+    assert (await clients.connect()).isConnected()
+
+
+async def test_1100_stops_data_and_fills_1102_brings_both_back(
+    ib: IB, aapl: Stock, control: Control
+) -> None:
+    codes = codes_of(ib)
+    ticker = ib.reqMktData(aapl)
+    await until(lambda: ticker.time)
+    await control.fault("system", code=1100)
+    await until(lambda: 1100 in codes)
+    last_seen = last_tick(ticker)
+    trade = ib.placeOrder(aapl, MarketOrder("BUY", 1))
+    assert await answers(ib, 20)  # the gateway itself is there
+    await control.fault("price", symbol="AAPL", factor=1.1)
+    assert await answers(ib, 20)
+    assert trade.fills == []
+    assert last_tick(ticker) == last_seen
+
+    await control.fault("system", code=1102)
+
+    await until(lambda: 1102 in codes)
+    await until(trade.isDone)
+    await until(lambda: last_tick(ticker) > last_seen)
+
+
+async def test_1101_loses_market_data_until_it_is_asked_for_again(
+    ib: IB, aapl: Stock, control: Control
+) -> None:
+    codes = codes_of(ib)
+    ticker = ib.reqMktData(aapl)
+    await until(lambda: ticker.time)
+    await control.fault("system", code=1100)
+    await control.fault("system", code=1101)
+    await until(lambda: 1101 in codes)
+    last_seen = last_tick(ticker)
+    assert (await control.state())["clients"][0]["market_data"] == []
+    await control.fault("price", symbol="AAPL", factor=1.1)
+    assert await answers(ib, 20)
+    assert last_tick(ticker) == last_seen
+    again = ib.reqMktData(Stock("AAPL", "SMART", "USD"))
+    await until(lambda: again.time)
+
+
+async def test_clearing_restores_a_lost_link(ib: IB, control: Control, clients: Clients) -> None:
+    codes = codes_of(ib)
+    await control.fault("system", code=1100)
+    await control.clear()
+    await until(lambda: codes == [1100, 1102])
+    assert (await control.state())["link"] == "up"
+
+
+async def test_a_cancel_without_a_link_waits_for_it(ib: IB, aapl: Stock, control: Control) -> None:
+    trade = ib.placeOrder(aapl, LimitOrder("BUY", 1, 1))
+    await until(lambda: trade.orderStatus.status == "Submitted")
+    await control.fault("system", code=1100)
+    ib.cancelOrder(trade.order)
+    assert await answers(ib, 20)
+    assert trade.orderStatus.status == "PendingCancel"
+    await control.fault("system", code=1102)
+    await until(lambda: trade.orderStatus.status == "Cancelled")
