@@ -46,6 +46,7 @@ def kind_cluster(
     folder = tmp_path_factory.mktemp("kind")
     (folder / "kind-config.yaml").write_text(yaml.safe_dump(config))
     cluster = _cluster(request.config, folder)
+    cluster.delete()  # what a run that was killed, or --keep-cluster, left behind has other ports
     cluster.create(folder / "kind-config.yaml")
     yield cluster
     if not request.config.getoption("keep_cluster"):

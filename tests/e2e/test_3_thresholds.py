@@ -116,6 +116,7 @@ BAD: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 def test_bad_input_is_told_and_changes_nothing(
     stack: Stack, tmp_path: Path, spec: dict[str, Any], words: tuple[str, ...]
 ) -> None:
+    wait_effective(stack, DEFAULT)
     message = refusal(stack, manifest(tmp_path, "bad", **spec))
     assert all(word in message for word in words), message
     assert rule(stack, "threshold-bad") is None
