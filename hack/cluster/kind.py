@@ -8,10 +8,11 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cluster.kit import Kit
 from cluster.paths import KIND_CONFIG
-from cluster.steps import ClusterError, Progress, Step
+from cluster.steps import ClusterError, CommandError, Progress, Step
 
 CLUSTER = "stocks"
 NAMESPACE = "stocks"
@@ -56,10 +57,10 @@ class Target:
 
 def ensure_cluster(target: Target, progress: Progress) -> None:
     """The cluster runs and the kubeconfig knows it: created, started again, or left as it is."""
-    nodes = node_states(target)
+    nodes = list_nodes(target)
     if not nodes:
         create(target, progress)
-    elif any(state != "running" for state in nodes.values()):
+    elif any(node.state != "running" for node in nodes):
         start(nodes, progress)
     with progress.step(f"cluster {target.name}") as step:
         if nodes and not knows(target):
@@ -69,16 +70,30 @@ def ensure_cluster(target: Target, progress: Progress) -> None:
         step.run(*target.kubectl(*context))
         ready = ("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=120s")
         step.run(*target.kubectl(*ready))
-        step.note = f"context {target.context}, namespace {NAMESPACE}"
+        step.note = f"context {target.context}, namespace {NAMESPACE}{age(nodes, target)}"
 
 
-def node_states(target: Target) -> dict[str, str]:
-    """Node container: its state (running, exited, ...); empty where there is no such cluster."""
+class Node(NamedTuple):
+    """A node's container; ``state`` is Docker's word: running, exited, ..."""
+
+    name: str
+    state: str
+    image: str
+
+
+def list_nodes(target: Target) -> list[Node]:
+    """The nodes of a kind cluster; none where there is no cluster of this name."""
     label = f"label=io.x-k8s.kind.cluster={target.name}"
-    form = "{{.Names}} {{.State}}"
+    form = "{{.Names}} {{.State}} {{.Image}}"
     command = ["docker", "ps", "--all", "--filter", label, "--format", form]
     listed = subprocess.run(command, capture_output=True, text=True, check=True)
-    return dict(line.split() for line in listed.stdout.splitlines())
+    return [Node(*line.split()) for line in listed.stdout.splitlines()]
+
+
+def age(nodes: list[Node], target: Target) -> str:
+    """A word about nodes made from another image than a new cluster would be."""
+    same = all(node.image == target.kit.node_image for node in nodes)
+    return "" if same else ", made from an older node image: `make down up` renews it"
 
 
 def create(target: Target, progress: Progress) -> None:
@@ -86,13 +101,24 @@ def create(target: Target, progress: Progress) -> None:
     refuse_taken_ports(KIND_CONFIG.read_text())
     with progress.step(f"create cluster {target.name}") as step:
         options = ("--image", target.kit.node_image, "--config", str(KIND_CONFIG), "--wait", "120s")
-        step.run(*target.kind_writing("create", "cluster"), *options)
+        try:
+            step.run(*target.kind_writing("create", "cluster"), *options)
+        except CommandError as failed:
+            failed.hint = creation_hint(target.kit)
+            raise
 
 
-def start(nodes: dict[str, str], progress: Progress) -> None:
+def creation_hint(kit: Kit) -> str:
+    """What may help when kind could not create a cluster."""
+    if kit.public:
+        return "if the image could not be pulled: STOCKS_IMAGES=built builds one instead"
+    return "run this again; if it stays, keep the node to look at: kind create cluster --retain"
+
+
+def start(nodes: list[Node], progress: Progress) -> None:
     """Start the node containers again, e.g. after a reboot."""
     with progress.step("start the cluster's nodes") as step:
-        step.run("docker", "start", *nodes)
+        step.run("docker", "start", *(node.name for node in nodes))
 
 
 def knows(target: Target) -> bool:
@@ -116,7 +142,7 @@ def wait_for_answer(target: Target) -> None:
 
 def delete(target: Target, progress: Progress) -> bool:
     """Delete the cluster of this name; False where there is none."""
-    if not node_states(target):
+    if not list_nodes(target):
         return False
     with progress.step(f"delete cluster {target.name}") as step:
         step.run(*target.kind_writing("delete", "cluster"))

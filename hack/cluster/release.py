@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +31,25 @@ def chart_exists() -> bool:
 def install(target: Target, release: Release, images: dict[str, str], progress: Progress) -> None:
     """``helm upgrade --install``, and wait until its pods are Ready."""
     with progress.step(f"chart {CHART.name} as release {release.name}") as step:
+        unblock(target, release, step)
         try:
             step.run(*target.helm(*upgrade(release, images)))
         except CommandError:
             explain(target, release, step)
             raise
+
+
+def unblock(target: Target, release: Release, step: Step) -> None:
+    """Undo what an interrupted Helm left half done, else it refuses every further upgrade."""
+    inside = ("--namespace", release.namespace)
+    pending = step.output(*target.helm("list", "--pending", "--short", *inside)).split()
+    if release.name not in pending:
+        return
+    history = step.output(*target.helm("history", release.name, "--output", "json", *inside))
+    if len(json.loads(history)) > 1:
+        step.run(*target.helm("rollback", release.name, *inside))
+    else:
+        step.run(*target.helm("uninstall", release.name, *inside))
 
 
 def upgrade(release: Release, images: dict[str, str]) -> list[str]:

@@ -226,13 +226,18 @@ def copy_extras(folder: Path, build: Build, go: Path, step: Step) -> None:
 
 
 def on_path(name: str) -> Path | None:
-    """A program on PATH if its version fits."""
+    """A program on PATH if its version fits; not one that we linked there, which may be old."""
     found = shutil.which(name)
-    if not found:
+    if not found or is_ours(Path(found)):
         return None
     command = [found, *VERSION_COMMAND.get(name, ("--version",))]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     return Path(found) if fits(name, version_in(said.stdout + said.stderr)) else None
+
+
+def is_ours(program: Path) -> bool:
+    """Whether a program lies in our cache."""
+    return program.resolve().is_relative_to(cache().resolve())
 
 
 def ensure_program(name: str, progress: Progress, public: bool = False) -> Path:
