@@ -99,8 +99,8 @@ async def _until_stopped(
 def _registry(store: Store, health: Health) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
-    def watch(group: str, version: str, plural: str, shelf: Shelf, **filters: Any) -> None:
-        @kopf.on.event(group, version, plural, registry=registry, **filters)
+    def watch(group: str, version: str, plural: str, shelf: Shelf) -> None:
+        @kopf.on.event(group, version, plural, registry=registry)
         async def seen(event: kopf.RawEvent, **_: Any) -> None:
             health.heard()
             tell = shelf.drop if event["type"] == "DELETED" else shelf.put
@@ -108,7 +108,7 @@ def _registry(store: Store, health: Health) -> kopf.OperatorRegistry:
 
     kopf.on.login(registry=registry)(kopf.login_via_client)  # the same as kube.py's own
     watch(GROUP, VERSION, PLURAL, store.thresholds)
-    watch(RULE_GROUP, RULE_VERSION, RULES, store.rules, labels={MANAGED_BY: MANAGER})
+    watch(RULE_GROUP, RULE_VERSION, RULES, store.rules)
     return registry
 
 
@@ -116,6 +116,8 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True  # it would need rights on the whole cluster
     settings.posting.enabled = False  # our Events go with the status
+    # By the server: to lose the label then counts as being deleted, and is repaired as that is.
+    settings.watching.label_selectors[RULE_GROUP, RULES] = f"{MANAGED_BY}={MANAGER}"
     # A watch that dies silently: the server ends it, else the client, else silence does.
     settings.watching.server_timeout = 240
     settings.watching.client_timeout = 300

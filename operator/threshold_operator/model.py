@@ -29,6 +29,9 @@ API_VERSION = f"{GROUP}/{VERSION}"
 #: ``source`` of the chart's own numbers; no object may bear this name.
 DEFAULT_SOURCE = "default"
 
+#: The name becomes part of those of a rule object, a rule file and a rule group.
+LONGEST_NAME = 63
+
 
 class Severity(StrEnum):
     """The tiers of an alert, mildest first."""
@@ -155,6 +158,8 @@ def _identity_problems(body: Mapping[str, Any], meta: Mapping[str, Any]) -> Iter
     if meta.get("name") == DEFAULT_SOURCE:
         text = f"{DEFAULT_SOURCE!r} stands for the chart's own numbers; choose another name"
         yield Problem("metadata.name", text)
+    if len(meta.get("name") or "") > LONGEST_NAME:
+        yield Problem("metadata.name", f"must have at most {LONGEST_NAME} characters")
 
 
 def _spec_problems(spec: Any) -> list[Problem]:

@@ -53,16 +53,16 @@ class ApiServer:
     def certificate(self) -> Path:
         return self.folder / "certs" / "apiserver.crt"
 
-    def kubeconfig(self, namespace: str, token: str = "admin") -> Path:
-        """For a user that the token file knows: ``admin``, or the service account ``operator``."""
-        path = self.folder / f"{token}-{namespace}.kubeconfig"
+    def kubeconfig(self, namespace: str, token: str = "admin", name: str = "admin") -> Path:
+        """For the bearer of a token; the token file knows only ``admin``."""
+        path = self.folder / f"{name}-{namespace}.kubeconfig"
         cluster = {"server": self.url, "certificate-authority": str(self.certificate)}
-        context = {"cluster": "test", "user": token, "namespace": namespace}
+        context = {"cluster": "test", "user": name, "namespace": namespace}
         content = {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "test", "cluster": cluster}],
-            "users": [{"name": token, "user": {"token": token}}],
+            "users": [{"name": name, "user": {"token": token}}],
             "contexts": [{"name": "test", "context": context}],
             "current-context": "test",
         }

@@ -1,0 +1,191 @@
+"""The operator as a process of its own, with the chart's rights, against real servers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from tests.integration.operator import apiserver
+from tests.integration.operator.apiserver import CHART, ApiServer, rendered
+from tests.integration.operator.monitoring import Monitoring, running_prometheus
+from tests.ports import free_ports
+from tests.waiting import eventually
+
+#: Seconds for what takes the operator a moment, on a machine that is busy with other things.
+SOON = 45
+
+ALERT = "StocksOrderRejectionRateHigh"
+
+
+@dataclass
+class Operator:
+    """A running operator."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=10)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the series that bear these labels."""
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(self.get("/metrics").text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    @property
+    def writes(self) -> float:
+        return self.metric("thresholds_writes_total")
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def wait_ready(self) -> None:
+        def ready() -> str:
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                return self.get("/readyz").text
+            except httpx.HTTPError:
+                return self.log.read_text()[-2000:]
+
+        eventually(ready, lambda text: text == "ok", within=SOON, every=0.2)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One namespace, in the words of the people who use it."""
+
+    server: ApiServer
+    namespace: str
+
+    def apply(self, name: str, alert: str = ALERT, **spec: Any) -> str:
+        return self.server.apply(self.namespace, threshold(name, alert, **spec))
+
+    def delete(self, kind: str, name: str) -> None:
+        self.server.kubectl(self.namespace, "delete", kind, name)
+
+    def kubectl(self, *arguments: str) -> str:
+        return self.server.kubectl(self.namespace, *arguments)
+
+    def object(self, name: str) -> Any:
+        return self.server.get(self.namespace, "alertthreshold", name)
+
+    def rule(self, name: str) -> Any:
+        """The rule of an object, or None."""
+        rules = self.server.items(self.namespace, "prometheusrule")
+        return next((r for r in rules if r["metadata"]["name"] == f"threshold-{name}"), None)
+
+    def exprs(self, name: str) -> list[str]:
+        """What the rule of an object evaluates."""
+        groups = (self.rule(name) or {"spec": {}})["spec"].get("groups", [])
+        return [rule["expr"] for group in groups for rule in group["rules"]]
+
+    def condition(self, name: str, kind: str) -> dict[str, Any]:
+        conditions = self.object(name).get("status", {}).get("conditions", [])
+        return next((c for c in conditions if c["type"] == kind), {})
+
+    def wait_condition(
+        self, name: str, kind: str, status: str, reason: str, within: float = SOON
+    ) -> dict[str, Any]:
+        """The condition, once it speaks of the newest generation and says this."""
+
+        def current() -> tuple[dict[str, Any], int]:
+            generation = self.object(name)["metadata"]["generation"]
+            return self.condition(name, kind), generation
+
+        def said(answer: tuple[dict[str, Any], int]) -> bool:
+            found, generation = answer
+            told = (found.get("status"), found.get("reason"), found.get("observedGeneration"))
+            return told == (status, reason, generation)
+
+        return eventually(current, said, within=within, every=0.3)[0]
+
+    def versions(self) -> dict[str, str]:
+        """The resource version of everything that the operator could write."""
+        kinds = ("alertthreshold", "prometheusrule", "event")
+        return {
+            f"{kind}/{item['metadata']['name']}": item["metadata"]["resourceVersion"]
+            for kind in kinds
+            for item in self.server.items(self.namespace, kind)
+        }
+
+
+def threshold(name: str, alert: str = ALERT, **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "stocks-fastapi.io/v1alpha1",
+        "kind": "AlertThreshold",
+        "metadata": {"name": name},
+        "spec": {"alert": alert, **spec},
+    }
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    with apiserver.running(tmp_path_factory.mktemp("apiserver")) as running:
+        yield running
+
+
+@pytest.fixture
+def desk(server: ApiServer, request: pytest.FixtureRequest) -> Desk:
+    """A namespace of this test's own, with the operator's service account and role."""
+    namespace = f"t{abs(hash(request.node.nodeid)):x}"[:40]
+    server.kubectl("default", "create", "namespace", namespace)
+    server.apply(namespace, *rendered(namespace, "serviceaccount", "role", "rolebinding"))
+    return Desk(server, namespace)
+
+
+@pytest.fixture
+def start(desk: Desk, tmp_path: Path) -> Iterator[Callable[..., Operator]]:
+    """Starts the operator in the desk's namespace; again after it was stopped."""
+    with ExitStack() as stack:
+
+        def begin(prometheus_url: str = "") -> Operator:
+            port = free_ports(1)[0]
+            log = tmp_path / f"operator-{port}.log"
+            output = stack.enter_context(log.open("wb"))
+            environment = {
+                **os.environ,
+                "PYTHONPATH": str(CHART.parents[1] / "operator"),
+                "KUBECONFIG": str(kubeconfig(desk)),
+                "THRESHOLDS_NAMESPACE": desk.namespace,
+                "THRESHOLDS_CATALOGUE": str(CHART / "files" / "catalogue.yaml"),
+                "THRESHOLDS_PROMETHEUS_URL": prometheus_url,
+                "THRESHOLDS_HOST": "127.0.0.1",
+                "THRESHOLDS_PORT": str(port),
+            }
+            command = [sys.executable, "-m", "threshold_operator", "run"]
+            process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            operator = Operator(process, port, log)
+            operator.wait_ready()
+            return operator
+
+        yield begin
+
+
+def kubeconfig(desk: Desk) -> Path:
+    """As the pod would sign in: with a token of the chart's service account."""
+    token = desk.kubectl("create", "token", "stocks-operator").strip()
+    return desk.server.kubeconfig(desk.namespace, token, name="operator")
+
+
+@pytest.fixture
+def prometheus(desk: Desk, tmp_path: Path) -> Iterator[Monitoring]:
+    with running_prometheus(tmp_path, desk.namespace) as monitoring:
+        yield monitoring

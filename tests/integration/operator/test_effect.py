@@ -1,0 +1,143 @@
+"""Effective is Prometheus' own word: a real one's, whose rules come only when a test says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from tests.integration.operator.conftest import SOON, Desk, Operator
+from tests.integration.operator.monitoring import Monitoring
+from tests.waiting import eventually
+
+from threshold_operator.render import EFFECTIVE
+
+Start = Callable[..., Operator]
+
+ALERT = "StocksPnlMoveUnusual"
+
+
+def deliver(desk: Desk, prometheus: Monitoring) -> None:
+    """What prometheus-operator does: the rules that bear the label become rule files."""
+    selector = ("-l", "release=kube-prometheus-stack")
+    rules = json.loads(desk.kubectl("get", "prometheusrule", *selector, "-o", "json"))["items"]
+    for rule in rules:
+        prometheus.load(rule["metadata"]["name"], *rule["spec"]["groups"])
+
+
+def wait_effective(desk: Desk, name: str) -> None:
+    desk.wait_condition(name, "Effective", "True", "Effective")
+
+
+def in_force(prometheus: Monitoring) -> list[float]:
+    """The critical number that governs TSLA."""
+    labels = f'alert="{ALERT}",severity="critical",symbol="TSLA"'
+    return [number for _, number in prometheus.query(f"{EFFECTIVE}{{{labels}}}")]
+
+
+def test_a_number_is_effective_when_prometheus_evaluates_it_and_not_before(
+    desk: Desk, start: Start, prometheus: Monitoring
+) -> None:
+    operator = start(prometheus.url)
+    desk.apply("tsla", ALERT, match={"symbol": "TSLA"}, critical={"threshold": 0.03})
+    desk.wait_condition("tsla", "Effective", "False", "Propagating")
+    assert desk.condition("tsla", "Ready")["status"] == "False"
+    deliver(desk, prometheus)
+    wait_effective(desk, "tsla")
+    assert desk.condition("tsla", "Ready")["status"] == "True"
+    assert desk.object("tsla")["status"]["state"] == "inactive"
+    assert operator.metric("threshold_propagation_seconds_count") == 1
+
+    # The next generation has to be proven anew: the old number is no proof.
+    desk.apply("tsla", ALERT, match={"symbol": "TSLA"}, critical={"threshold": 0.04})
+    said = desk.wait_condition("tsla", "Effective", "False", "Propagating")
+    assert said["message"] == "Prometheus still evaluates another version of the rule"
+    deliver(desk, prometheus)
+    wait_effective(desk, "tsla")
+    assert in_force(prometheus) == [0.04]
+
+
+def test_a_wide_number_is_effective_beside_a_scoped_one(
+    desk: Desk, start: Start, prometheus: Monitoring
+) -> None:
+    start(prometheus.url)
+    desk.apply("wide", ALERT, critical={"threshold": 0.06})
+    desk.apply("tsla", ALERT, match={"symbol": "TSLA"}, critical={"threshold": 0.03})
+    desk.wait_condition("tsla", "Effective", "False", "Propagating")
+    desk.wait_condition("wide", "Effective", "False", "Propagating")
+    deliver(desk, prometheus)
+    wait_effective(desk, "tsla")
+    wait_effective(desk, "wide")
+
+
+def test_where_nothing_is_measured_yet_the_threshold_series_is_the_proof(
+    desk: Desk, start: Start, prometheus: Monitoring
+) -> None:
+    start(prometheus.url)
+    desk.apply("other", ALERT, match={"symbol": "NOT-HELD"}, critical={"threshold": 0.03})
+    desk.wait_condition("other", "Effective", "False", "Propagating")
+    deliver(desk, prometheus)
+    wait_effective(desk, "other")
+
+
+def test_an_expired_number_says_so_and_the_default_is_back(
+    desk: Desk, start: Start, prometheus: Monitoring
+) -> None:
+    start(prometheus.url)
+    moment = datetime.now(UTC) + timedelta(seconds=30)
+    soon = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    match = {"symbol": "TSLA"}
+    desk.apply("tsla", ALERT, match=match, critical={"threshold": 0.03}, expiresAt=soon)
+    desk.wait_condition("tsla", "Effective", "False", "Propagating")
+    deliver(desk, prometheus)
+    wait_effective(desk, "tsla")
+    said = desk.wait_condition("tsla", "Effective", "False", "Expired")
+    assert said["message"] == f"expired at {soon}: its numbers no longer hold"
+    eventually(lambda: in_force(prometheus), lambda numbers: numbers == [0.05], within=SOON)
+
+
+def test_a_rule_that_prometheus_cannot_evaluate_is_rejected_in_its_own_words(
+    desk: Desk, start: Start, prometheus: Monitoring
+) -> None:
+    start(prometheus.url)
+    desk.apply("tsla", ALERT, match={"symbol": "TSLA"}, critical={"threshold": 0.03})
+    desk.wait_condition("tsla", "Effective", "False", "Propagating")
+    (group,) = desk.rule("tsla")["spec"]["groups"]
+    (rule,) = group["rules"]
+    pnl = "position_pnl_unrealized"
+    broken = {**rule, "expr": f"{pnl} + on (namespace) {pnl}"}
+    prometheus.load("threshold-tsla", {**group, "rules": [broken]})
+    said = desk.wait_condition("tsla", "Effective", "False", "Rejected")
+    assert "many-to-many matching not allowed" in said["message"]
+
+
+def test_a_prometheus_that_is_gone_makes_it_unknown_and_its_return_mends_it(
+    desk: Desk, start: Start, prometheus: Monitoring
+) -> None:
+    operator = start(prometheus.url)
+    prometheus.stop()
+    desk.apply("tsla", ALERT, match={"symbol": "TSLA"}, critical={"threshold": 0.03})
+    said = desk.wait_condition("tsla", "Effective", "Unknown", "PrometheusUnreachable")
+    assert "Prometheus can't be asked" in said["message"]
+    assert desk.object("tsla")["status"]["state"] == "unknown"
+    assert desk.exprs("tsla") == ["vector(0.03)"], "the rule needs no Prometheus"
+    assert operator.get("/healthz").status_code == 200
+
+    prometheus.start()
+    deliver(desk, prometheus)
+    wait_effective(desk, "tsla")
+
+
+def test_the_state_of_the_alert_is_shown(desk: Desk, start: Start, prometheus: Monitoring) -> None:
+    start(prometheus.url)
+    desk.apply("tsla", ALERT, match={"symbol": "TSLA"}, critical={"threshold": 0.03})
+    desk.wait_condition("tsla", "Effective", "False", "Propagating")
+    deliver(desk, prometheus)
+    wait_effective(desk, "tsla")
+    # AAPL moves by more than its limit: no concern of an object that matches TSLA.
+    prometheus.move('symbol="AAPL"', by=9000)
+    prometheus.wait_for('ALERTS{symbol="AAPL"}')
+    prometheus.move('symbol="TSLA"', by=4000)
+    state = lambda: desk.object("tsla")["status"]["state"]  # noqa: E731
+    eventually(state, lambda s: s == "firing", within=120)
+    assert prometheus.query('ALERTS{symbol="TSLA",alertstate="firing"}')

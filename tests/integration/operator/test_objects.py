@@ -1,0 +1,331 @@
+"""What becomes of AlertThresholds in a real API server, with exactly the chart's rights."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+from tests.integration.operator.apiserver import rendered
+from tests.integration.operator.conftest import ALERT, SOON, Desk, Operator, threshold
+from tests.waiting import eventually
+
+Start = Callable[..., Operator]
+
+PNL = "StocksPnlMoveUnusual"
+
+
+def wait_written(desk: Desk, name: str) -> Any:
+    """The object's rule, once its status is written too."""
+    desk.wait_condition(name, "Accepted", "True", "Accepted")
+    return desk.rule(name)
+
+
+def test_an_object_gets_a_rule_that_it_owns(desk: Desk, start: Start) -> None:
+    start()
+    desk.apply("tight", warning={"threshold": 0.02}, critical={"threshold": 0.05})
+    rule = wait_written(desk, "tight")
+    owner = desk.object("tight")
+    assert rule["metadata"]["labels"] == {
+        "release": "kube-prometheus-stack",
+        "app.kubernetes.io/managed-by": "threshold-operator",
+    }
+    (reference,) = rule["metadata"]["ownerReferences"]
+    assert (reference["uid"], reference["controller"]) == (owner["metadata"]["uid"], True)
+    assert desk.exprs("tight") == ["vector(0.02)", "vector(0.05)"]
+    assert owner["status"]["tiers"] == {
+        "warning": {"threshold": 0.02, "default": 0.1},
+        "critical": {"threshold": 0.05, "default": 0.2},
+    }
+    assert desk.condition("tight", "Effective")["reason"] == "PrometheusNotConfigured"
+
+
+def test_the_list_is_what_the_design_shows(desk: Desk, start: Start) -> None:
+    start()
+    desk.apply("tsla", PNL, match={"symbol": "TSLA"}, critical={"threshold": 0.03})
+    wait_written(desk, "tsla")
+    head, row = desk.kubectl("get", "at").splitlines()
+    columns = "NAME ALERT SCOPE WARNING CRITICAL MODE EFFECTIVE STATE AGE"
+    assert head.split() == columns.split()
+    assert row.split()[:7] == ["tsla", PNL, "symbol=TSLA", "0.03", "Enforce", "Unknown", "unknown"]
+
+
+def test_nothing_is_ever_noted_on_the_object_itself(desk: Desk, start: Start) -> None:
+    start()
+    desk.apply("tight", critical={"threshold": 0.05})
+    wait_written(desk, "tight")
+    meta = json.loads(desk.kubectl("get", "at", "tight", "-o", "json", "--show-managed-fields"))[
+        "metadata"
+    ]
+    assert "annotations" not in meta
+    assert "finalizers" not in meta
+    writers = {(entry["manager"], entry.get("subresource", "")) for entry in meta["managedFields"]}
+    assert writers == {("kubectl", ""), ("threshold-operator", "status")}
+
+
+def test_a_restart_over_unchanged_objects_writes_nothing(desk: Desk, start: Start) -> None:
+    names = [f"at-{number}" for number in range(40)]
+    objects = [
+        threshold(name, PNL, match={"symbol": name}, critical={"threshold": 0.03}) for name in names
+    ]
+    first = start()
+    desk.server.apply(desk.namespace, *objects)
+    done = 'jsonpath={.status.conditions[?(@.type=="Accepted")].status}=True'
+    desk.kubectl("wait", f"--for={done}", "at", "--all", f"--timeout={SOON}s")
+    assert first.stop() == 0
+    before = desk.versions()
+
+    second = start()
+    looked = ("thresholds_reconciles_total", {"result": "unchanged"})
+    eventually(lambda: second.metric(looked[0], **looked[1]), lambda n: n >= 40, within=SOON)
+    assert second.writes == 0
+    assert second.metric("thresholds_reconciles_total") == 40
+    assert desk.versions() == before
+
+
+def test_sigterm_ends_it_cleanly_and_soon(start: Start) -> None:
+    operator = start()
+    assert operator.stop() == 0
+    assert "Traceback" not in operator.log.read_text()
+
+
+EXPR = "/spec/groups/0/rules/0/expr"
+DRIFT = {
+    "a number edited": f'[{{"op":"replace","path":"{EXPR}","value":"vector(9)"}}]',
+    "the rules taken out": '[{"op":"replace","path":"/spec/groups","value":[]}]',
+    "the release label changed": '[{"op":"replace","path":"/metadata/labels/release","value":"x"}]',
+    "all labels taken away": '[{"op":"remove","path":"/metadata/labels"}]',
+    "the owner taken away": '[{"op":"remove","path":"/metadata/ownerReferences"}]',
+}
+
+
+@pytest.mark.parametrize("patch", DRIFT.values(), ids=DRIFT)
+def test_a_rule_edited_by_hand_is_restored(desk: Desk, start: Start, patch: str) -> None:
+    start()
+    desk.apply("tight", critical={"threshold": 0.05})
+    before = wait_written(desk, "tight")
+    desk.kubectl("patch", "prometheusrule", "threshold-tight", "--type=json", "-p", patch)
+    restored = eventually(lambda: desk.rule("tight"), lambda rule: _same(rule, before), within=30)
+    assert restored["metadata"]["uid"] == before["metadata"]["uid"], "patched in place"
+
+
+def _same(rule: Any, before: Any) -> bool:
+    fields = ("labels", "annotations", "ownerReferences")
+    return rule["spec"] == before["spec"] and all(
+        rule["metadata"].get(field) == before["metadata"][field] for field in fields
+    )
+
+
+def test_a_rule_deleted_by_hand_comes_back(desk: Desk, start: Start) -> None:
+    start()
+    desk.apply("tight", critical={"threshold": 0.05})
+    wait_written(desk, "tight")
+    desk.delete("prometheusrule", "threshold-tight")
+    eventually(lambda: desk.exprs("tight"), lambda e: e == ["vector(0.05)"], within=30)
+
+
+def test_what_others_note_on_a_rule_stays_and_starts_no_loop(desk: Desk, start: Start) -> None:
+    operator = start()
+    desk.apply("tight", critical={"threshold": 0.05})
+    wait_written(desk, "tight")
+    writes = operator.writes
+    desk.kubectl("label", "prometheusrule", "threshold-tight", "team=desk")
+    note = "prometheus-operator-validated=true"
+    desk.kubectl("annotate", "prometheusrule", "threshold-tight", note)
+    # A drift after it: once that is repaired, the operator has seen the labels as well.
+    patch = DRIFT["a number edited"]
+    desk.kubectl("patch", "prometheusrule", "threshold-tight", "--type=json", "-p", patch)
+    eventually(lambda: desk.exprs("tight"), lambda e: e == ["vector(0.05)"], within=30)
+    assert operator.writes == writes + 1
+    meta = desk.rule("tight")["metadata"]
+    assert meta["labels"]["team"] == "desk"
+    assert meta["annotations"]["prometheus-operator-validated"] == "true"
+
+
+BAD_EDITS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "out of bounds": (
+        {"critical": {"threshold": 7}},
+        "OutOfBounds",
+        "spec.critical.threshold: is 7, must lie between 0.001 and 1 ratio",
+    ),
+    "warning beyond critical": (
+        {"warning": {"threshold": 0.3}, "critical": {"threshold": 0.1}},
+        "OutOfBounds",
+        "spec.critical.threshold: is 0.1, must lie above warning.threshold (0.3)",
+    ),
+    "a scope that the alert doesn't have": (
+        {"match": {"symbol": "TSLA"}, "critical": {"threshold": 0.1}},
+        "ScopeNotAllowed",
+        f"spec.match: {ALERT} has no scope label; remove match",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spec", "reason", "message"), BAD_EDITS.values(), ids=BAD_EDITS)
+def test_a_bad_edit_never_takes_a_good_rule_away(
+    desk: Desk, start: Start, spec: dict[str, Any], reason: str, message: str
+) -> None:
+    operator = start()
+    desk.apply("tight", critical={"threshold": 0.05})
+    before = wait_written(desk, "tight")
+
+    desk.apply("tight", **spec)
+    said = desk.wait_condition("tight", "Accepted", "False", reason)
+    assert said["message"] == f"{message}; generation 1 stays in force"
+    assert desk.condition("tight", "Effective")["reason"] == "NotAccepted"
+
+    # Nor does a restart, nor somebody who deletes the rule at this moment.
+    operator.stop()
+    operator = start()
+    assert desk.rule("tight") == before
+    status = desk.object("tight")["status"]
+    assert (status["acceptedGeneration"], status["observedGeneration"]) == (1, 2)
+    desk.delete("prometheusrule", "threshold-tight")
+    eventually(lambda: desk.exprs("tight"), lambda e: e == ["vector(0.05)"], within=30)
+
+    desk.apply("tight", critical={"threshold": 0.06})
+    desk.wait_condition("tight", "Accepted", "True", "Accepted")
+    assert desk.exprs("tight") == ["vector(0.06)"]
+
+
+def test_an_object_that_never_was_valid_gets_no_rule(desk: Desk, start: Start) -> None:
+    start()
+    desk.apply("wrong", "StocksNothing", critical={"threshold": 1})
+    said = desk.wait_condition("wrong", "Accepted", "False", "UnknownAlert")
+    assert "spec.alert: StocksNothing is not in the catalogue; known: Stocks" in said["message"]
+    assert said["message"].endswith("; no number of this object is in force")
+    assert desk.rule("wrong") is None
+
+
+def test_the_older_object_wins_and_the_newer_takes_over_when_it_goes(
+    desk: Desk, start: Start
+) -> None:
+    start()
+    desk.apply("b-older", critical={"threshold": 0.05})
+    wait_written(desk, "b-older")
+    # Kubernetes notes the time of creation in whole seconds; within one the name decides.
+    eventually(lambda: _age(desk, "b-older"), lambda age: age > 1, within=10, every=0.2)
+    desk.apply("a-newer", critical={"threshold": 0.06})
+    said = desk.wait_condition("a-newer", "Accepted", "False", "Conflict")
+    assert said["message"].startswith(
+        f"b-older is older and already sets critical of {ALERT} for *"
+    )
+    assert desk.rule("a-newer") is None
+
+    desk.delete("at", "b-older")
+    desk.wait_condition("a-newer", "Accepted", "True", "Accepted")
+    assert desk.exprs("a-newer") == ["vector(0.06)"]
+
+
+def _age(desk: Desk, name: str) -> float:
+    from datetime import UTC, datetime
+
+    created = datetime.fromisoformat(desk.object(name)["metadata"]["creationTimestamp"])
+    return (datetime.now(UTC) - created).total_seconds()
+
+
+def test_a_foreign_rule_of_the_same_name_is_left_alone(desk: Desk, start: Start) -> None:
+    start()
+    foreign = {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "threshold-tight"},
+        "spec": {"groups": [{"name": "theirs", "rules": [{"record": "a", "expr": "vector(1)"}]}]},
+    }
+    desk.server.apply(desk.namespace, foreign)
+    desk.apply("tight", critical={"threshold": 0.05})
+    said = desk.wait_condition("tight", "Effective", "False", "Rejected")
+    assert "a PrometheusRule threshold-tight exists that isn't ours" in said["message"]
+    assert desk.exprs("tight") == ["vector(1)"]
+
+
+def test_people_are_told_once_of_each_transition(desk: Desk, start: Start) -> None:
+    start()
+    desk.apply("tight", critical={"threshold": 7})
+    desk.wait_condition("tight", "Accepted", "False", "OutOfBounds")
+    (event,) = eventually(
+        lambda: desk.server.items(desk.namespace, "event"), bool, within=SOON, every=0.3
+    )
+    assert (event["reason"], event["type"]) == ("OutOfBounds", "Warning")
+    assert event["involvedObject"]["name"] == "tight"
+
+
+REFUSED_BY_SCHEMA: dict[str, tuple[dict[str, Any], str]] = {
+    "no number at all": (threshold("x"), "sets no number"),
+    "the name of the chart's own source": (
+        threshold("default", critical={"threshold": 0.1}),
+        "stands for the chart's own numbers",
+    ),
+    "a number that is a string": (
+        threshold("x", critical={"threshold": "0.1"}),
+        "expected numeric",
+    ),
+    "two scope labels": (
+        threshold("x", match={"a": "b", "c": "d"}, critical={"threshold": 0.1}),
+        "must have at most 1",
+    ),
+    "a mode that isn't there": (
+        threshold("x", mode="Whatever", critical={"threshold": 0.1}),
+        'supported values: "Enforce"',
+    ),
+    "a time that is none": (
+        threshold("x", expiresAt="tomorrow", critical={"threshold": 0.1}),
+        "must be of type date-time",
+    ),
+    "a tier without a number": (threshold("x", critical={}), "threshold: Required value"),
+    "a field that isn't there": (
+        threshold("x", critical={"threshold": 0.1, "expr": "up"}),
+        "field not declared in schema",
+    ),
+    "a name too long for a rule file": (
+        threshold("x" * 64, critical={"threshold": 0.1}),
+        "at most 63 characters",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "message"), REFUSED_BY_SCHEMA.values(), ids=REFUSED_BY_SCHEMA)
+def test_the_schema_refuses_what_one_object_can_tell(
+    desk: Desk, body: dict[str, Any], message: str
+) -> None:
+    assert message in refusal(desk, body)
+
+
+def refusal(desk: Desk, body: dict[str, Any]) -> str:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        desk.server.apply(desk.namespace, body)
+    return str(refused.value.output)
+
+
+def test_the_alert_of_an_object_cannot_be_changed(desk: Desk) -> None:
+    desk.apply("tight", critical={"threshold": 0.05})
+    changed = threshold("tight", PNL, critical={"threshold": 0.05})
+    assert "spec.alert: Invalid value" in refusal(desk, changed)
+
+
+def test_every_field_is_explained(desk: Desk) -> None:
+    for field in (
+        "spec",
+        "spec.match",
+        "spec.critical.threshold",
+        "spec.expiresAt",
+        "status.tiers",
+    ):
+        text = desk.kubectl("explain", f"at.{field}")
+        assert "<empty>" not in text.split("FIELDS:")[0], field
+
+
+def test_crd_and_model_know_the_same_fields() -> None:
+    from threshold_operator.model import Spec
+
+    (crd,) = rendered("default", "crd")
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    ours = Spec.model_json_schema()
+    assert schema["properties"].keys() == ours["properties"].keys()
+    assert schema["required"] == ours["required"]
+    assert yaml.safe_dump(schema["properties"]["mode"]["enum"]) == yaml.safe_dump(
+        [ours["properties"]["mode"]["const"]]
+    )
