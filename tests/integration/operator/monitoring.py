@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,21 +18,47 @@ from tests.ports import free_ports
 from tests.waiting import eventually
 
 from threshold_operator.catalogue import Catalogue
-from threshold_operator.render import Group, alert_group, rule_file
+from threshold_operator.render import EFFECTIVE, Group, alert_group, rule_file
 
 CATALOGUE = Catalogue.load(
     Path(__file__).parents[3] / "charts" / "stocks-fastapi" / "files" / "catalogue.yaml"
 )
 
 
-@dataclass(frozen=True)
 class Monitoring:
     """Prometheus, its rules folder, and what is scraped."""
 
-    url: str
-    rules: Path
-    metrics: dict[str, float]
-    process: subprocess.Popen[bytes]
+    def __init__(self, folder: Path, metrics: dict[str, float], target: str) -> None:
+        program = shutil.which("prometheus")
+        assert program, "Prometheus is missing: `make integration` installs it"
+        port = free_ports(1)[0]
+        self.url = f"http://127.0.0.1:{port}"
+        self.metrics = metrics
+        self.rules = folder / "rules"
+        self.rules.mkdir()
+        self._log = folder / "prometheus.log"
+        self._command = [
+            program,
+            f"--config.file={_configuration(folder, self.rules, target)}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--web.enable-lifecycle",
+        ]
+
+    def start(self) -> None:
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(self._command, stdout=output, stderr=output)
+        eventually(self._readiness, lambda text: text == "200", within=60, every=0.2)
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def _readiness(self) -> str:
+        try:
+            return str(httpx.get(f"{self.url}/-/ready", timeout=10).status_code)
+        except httpx.HTTPError:
+            return self._log.read_text()[-500:]
 
     def load(self, name: str, *groups: Group) -> None:
         """A rule file, evaluated every second instead of every 15."""
@@ -66,30 +91,14 @@ class Monitoring:
 @contextmanager
 def running_prometheus(folder: Path, namespace: str) -> Iterator[Monitoring]:
     """Up, with the four layers of every alert evaluated once."""
-    program = shutil.which("prometheus")
-    assert program, "Prometheus is missing: `make integration` installs it"
     metrics = _quiet_market(namespace)
     with ExitStack() as stack:
-        port = free_ports(1)[0]
-        rules = folder / "rules"
-        rules.mkdir()
         target = stack.enter_context(_exporter(lambda: metrics))
-        config = _configuration(folder, rules, target)
-        command = [
-            program,
-            f"--config.file={config}",
-            f"--storage.tsdb.path={folder / 'data'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-            "--web.enable-lifecycle",
-        ]
-        output = stack.enter_context((folder / "prometheus.log").open("wb"))
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-        stack.callback(process.wait)
-        stack.callback(process.kill)
-        monitoring = Monitoring(f"http://127.0.0.1:{port}", rules, metrics, process)
-        _wait_ready(monitoring, folder / "prometheus.log")
+        monitoring = Monitoring(folder, metrics, target)
+        monitoring.start()
+        stack.callback(monitoring.stop)
         monitoring.load("chart", *(alert_group(entry, namespace) for entry in CATALOGUE))
-        monitoring.wait_for("stocks:alert_threshold:effective")
+        monitoring.wait_for(EFFECTIVE)
         yield monitoring
 
 
@@ -142,13 +151,3 @@ def _exporter(metrics: Callable[[], dict[str, float]]) -> Iterator[str]:
         yield f"127.0.0.1:{exporter.server_port}"
         exporter.shutdown()
         thread.join()
-
-
-def _wait_ready(monitoring: Monitoring, log: Path) -> None:
-    def ready() -> str:
-        try:
-            return str(httpx.get(f"{monitoring.url}/-/ready", timeout=10).status_code)
-        except httpx.HTTPError:
-            return log.read_text()[-500:]
-
-    eventually(ready, lambda text: text == "200", within=60, every=0.2)
