@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from local.web import answers, get_json, post, until
 #: Two rule groups are evaluated one after the other, 15 s each; a removed rule's series ends
 #: two intervals after the reload.
 IN_FORCE_SECONDS = 90.0
+
+EFFECTIVE = "stocks:alert_threshold:effective"
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ def delete(place: Place, names: Sequence[str]) -> None:
     for name, gone in limits.items():
         _wait_gone(place, name)
         for limit in gone:
-            print(f"{name}: {limit.alert} {limit.severity} is back at {_in_force(place, limit)}")
+            _wait_evaluated(place, limit, since=time.time())
+            back = _in_force(place, limit)
+            print(f"{name}: {limit.alert} {limit.severity} is back at {back}")
 
 
 def _require_running(place: Place) -> None:
@@ -159,7 +164,7 @@ def _wait_in_force(place: Place, limit: Limit) -> None:
 
 
 def _effective(place: Place, limit: Limit) -> bool:
-    values = _values(place, limit.selector("stocks:alert_threshold:effective"))
+    values = _values(place, limit.selector(EFFECTIVE))
     return not values or limit.number in values
 
 
@@ -169,9 +174,19 @@ def _wait_gone(place: Place, name: str) -> None:
         raise LocalError(f"{name}: still in Prometheus after {IN_FORCE_SECONDS:g} s")
 
 
+def _wait_evaluated(place: Place, limit: Limit, since: float) -> None:
+    """Until the number in force was worked out anew, after the series of the object had ended."""
+    query = f"timestamp({limit.selector(EFFECTIVE)})"
+    done = until(
+        lambda: all(value > since for value in _values(place, query)), IN_FORCE_SECONDS, every=1
+    )
+    if not done:
+        raise LocalError(f"{limit.alert}: not evaluated within {IN_FORCE_SECONDS:g} s")
+
+
 def _in_force(place: Place, limit: Limit) -> str:
-    values = _values(place, limit.selector("stocks:alert_threshold:effective"))
-    return ", ".join(f"{value:g}" for value in sorted(values)) or "no limit"
+    values = _values(place, limit.selector(EFFECTIVE))
+    return ", ".join(f"{value:g}" for value in sorted(values)) or "the default"
 
 
 def _values(place: Place, query: str) -> set[float]:

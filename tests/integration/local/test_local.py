@@ -87,7 +87,11 @@ def test_a_lowered_number_pages_and_deleting_it_brings_the_default_back(running:
 
     deleted = running.command("delete", "rejection-rate")
     assert deleted.returncode == 0, deleted.stderr
-    eventually(lambda: running.effective(ALERT), lambda now: now == {0.2}, within=60)
+    assert deleted.stdout.splitlines() == [
+        f"rejection-rate: {ALERT} warning is back at 0.1",
+        f"rejection-rate: {ALERT} critical is back at 0.2",
+    ]
+    assert running.effective(ALERT) == {0.2}
 
 
 def test_ctrl_c_leaves_nothing_behind(running: Running) -> None:

@@ -57,14 +57,16 @@ class Helm:
 @pytest.fixture(scope="session")
 def helm() -> Helm:
     found = shutil.which("helm", path=_search_path())
-    assert found, "helm is missing: `make up` builds it, or install one (3.14 or later)"
+    assert found, "helm is missing: `PYTHONPATH=hack python3 -m cluster tools` finds or builds it"
     return Helm(found)
 
 
 @pytest.fixture(scope="session")
 def promtool() -> str:
     found = shutil.which("promtool", path=_search_path())
-    assert found, "promtool is missing: hack/debian-packages prometheus"
+    assert found, (
+        "promtool is missing: `PYTHONPATH=hack python3 -m cluster tools` finds or builds it"
+    )
     return found
 
 

@@ -22,14 +22,14 @@ CHECKSUM = re.compile(r"(checksum/\w+): [0-9a-f]{64}")
 
 @pytest.fixture(scope="session")
 def rendered(helm: Helm) -> dict[str, str]:
-    """Template file -> the one object it makes."""
+    """Template file -> what it makes."""
     _, *parts = SOURCE.split(helm.template().stdout)
-    sources, bodies = parts[::2], parts[1::2]
-    assert len(set(sources)) == len(sources), "a template file makes more than one object"
-    return {
-        source: as_text(yaml.safe_load(body.strip().removesuffix("---")))
-        for source, body in zip(sources, bodies, strict=True)
-    }
+    made: dict[str, list[str]] = {}
+    for source, body in zip(parts[::2], parts[1::2], strict=True):
+        made.setdefault(source, []).append(
+            as_text(yaml.safe_load(body.strip().removesuffix("---")))
+        )
+    return {source: "---\n".join(texts) for source, texts in made.items()}
 
 
 def test_the_default_rendering_is_the_reviewed_one(rendered: dict[str, str]) -> None:
