@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 # Kubernetes sends SIGKILL 30 s after SIGTERM; requests take at most two acknowledgement waits.
 _GRACE_SECONDS = 15
+_CANCEL_AGAIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +156,16 @@ def _start(
     return task
 
 
-async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel until it works: `wait_for`, which the client uses, can swallow a cancellation.
+
+    https://github.com/python/cpython/issues/86296, up to Python 3.11.
+    """
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN_SECONDS)
 
 
 def _gateway_config(settings: Settings) -> GatewayConfig:

@@ -41,7 +41,7 @@ class Postgresql:
         """A fresh database; returns its URL without the scheme: ``user:password@host/name``."""
         where = f"postgres:{PASSWORD}@127.0.0.1:{self.port}"
         with psycopg.connect(f"postgresql://{where}/postgres", autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
+            connection.execute(f'CREATE DATABASE "{name}"')
         return f"{where}/{name}"
 
     def initialise(self) -> None:

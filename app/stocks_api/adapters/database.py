@@ -4,13 +4,15 @@ Numbers are exact on both: PostgreSQL has NUMERIC, SQLite keeps them as text. Ev
 database becomes DatabaseUnavailable: what is wrong with a request was found before it came here.
 """
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import wraps
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import asyncpg
 from alembic import command
@@ -55,6 +57,9 @@ from stocks_api.domain.orders import (
     TimeInForce,
 )
 from stocks_api.services.orders import OrderPage, OrderQuery
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 MIGRATIONS = Path(stocks_api.__file__).parent.parent / "migrations"
 
@@ -180,6 +185,18 @@ def open_engine(url: str, busy_seconds: float = 5.0) -> AsyncEngine:
     )
 
 
+def _to_its_end(
+    method: Callable[Concatenate["OrderDatabase", _P], Coroutine[Any, Any, _T]],
+) -> Callable[Concatenate["OrderDatabase", _P], Coroutine[Any, Any, _T]]:
+    """A cancelled caller must not leave a connection, or a commit, half done."""
+
+    @wraps(method)
+    async def whole(database: "OrderDatabase", /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return await database.to_its_end(method(database, *args, **kwargs))
+
+    return whole
+
+
 class OrderDatabase:
     """Implements the services' ports for orders, and the health check's."""
 
@@ -188,7 +205,9 @@ class OrderDatabase:
         # Reads on SQLite must not take its one write lock, so they run outside a transaction.
         self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._metrics = metrics
+        self._running: set[asyncio.Task[Any]] = set()
 
+    @_to_its_end
     async def migrate(self) -> None:
         """Bring the schema to the newest version; replicas wait for each other."""
         async with self._write("migrate") as connection:
@@ -198,11 +217,13 @@ class OrderDatabase:
                 )
             await connection.run_sync(upgrade)
 
+    @_to_its_end
     async def ping(self) -> None:
         """A query that costs nothing."""
         async with self._read("ping") as connection:
             await connection.execute(text("SELECT 1"))
 
+    @_to_its_end
     async def add(self, order: Order) -> Order:
         """Commit the intent; the earlier order instead if client and idempotency key are known."""
         try:
@@ -213,12 +234,14 @@ class OrderDatabase:
             return await self._earlier(order, error)
         return order
 
+    @_to_its_end
     async def get(self, order_id: str) -> Order | None:
         """The order, or None."""
         async with self._read("get") as connection:
             found = await _load(connection, select(orders).where(orders.c.id == order_id))
         return found[0] if found else None
 
+    @_to_its_end
     async def by_key(self, client: str, idempotency_key: str) -> Order | None:
         """The order that this client placed with this key, or None."""
         query = select(orders).where(
@@ -228,12 +251,14 @@ class OrderDatabase:
             found = await _load(connection, query)
         return found[0] if found else None
 
+    @_to_its_end
     async def open_orders(self) -> Sequence[Order]:
         """Every order that is pending, accepted or unresolved, oldest first."""
         query = select(orders).where(orders.c.status.in_(_OPEN)).order_by(orders.c.seq)
         async with self._read("open_orders") as connection:
             return await _load(connection, query)
 
+    @_to_its_end
     async def save(self, order: Order) -> None:
         """Store the order as it is now, with its history and fills, in one transaction."""
         async with self._write("save") as connection:
@@ -246,6 +271,7 @@ class OrderDatabase:
             )
             await _write_details(connection, order)
 
+    @_to_its_end
     async def find(self, query: OrderQuery) -> OrderPage:
         """A page of orders, newest first."""
         statement = _filtered(query).order_by(orders.c.seq.desc()).limit(query.limit + 1)
@@ -257,7 +283,20 @@ class OrderDatabase:
 
     async def close(self) -> None:
         """Give the connections back."""
+        await asyncio.gather(*self._running, return_exceptions=True)
         await self._engine.dispose()
+
+    async def to_its_end(self, operation: Coroutine[Any, Any, _T]) -> _T:
+        """Run an operation that goes on when its caller is cancelled."""
+        task = asyncio.create_task(operation)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, even if nobody waits for it any more
 
     async def _earlier(self, order: Order, error: Exception) -> Order:
         key = order.idempotency_key

@@ -38,6 +38,8 @@ def configure(level: str, request_id: Callable[[], str | None]) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(request_id))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # The client logs every message at INFO; what matters of them is logged by the adapter.
-    for chatty in ("ib_insync", "alembic", "eventkit", "uvicorn.access"):
+    for chatty in ("ib_insync", "alembic", "eventkit"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # What these two have to say is said by the gateway adapter and the link, once.
+    for repeating in ("ib_insync.client", "ib_insync.wrapper"):
+        logging.getLogger(repeating).setLevel(logging.CRITICAL)

@@ -4,7 +4,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    field_validator,
+)
 
 from stocks_api.domain.market import AccountPnl, Position, Quote
 from stocks_api.domain.orders import (
@@ -65,18 +73,20 @@ class OrderRequest(BaseModel):
     quantity: _Bounded = Field(gt=0, le=MAX_QUANTITY, decimal_places=4, allow_inf_nan=False)
     order_type: OrderType = OrderType.MARKET
     limit_price: _Bounded | None = Field(
-        None, gt=0, le=MAX_PRICE, decimal_places=4, allow_inf_nan=False
+        None, gt=0, le=MAX_PRICE, decimal_places=4, allow_inf_nan=False, validate_default=True
     )
     time_in_force: TimeInForce = TimeInForce.DAY
     client_order_id: str | None = Field(None, min_length=1, max_length=64, pattern=PRINTABLE)
 
-    @model_validator(mode="after")
-    def _price_fits_type(self) -> Self:
-        if self.order_type is OrderType.LIMIT and self.limit_price is None:
-            raise ValueError("limit_price: an LMT order needs one")
-        if self.order_type is OrderType.MARKET and self.limit_price is not None:
-            raise ValueError("limit_price: an MKT order has none; use order_type LMT")
-        return self
+    @field_validator("limit_price")
+    @classmethod
+    def _price_fits_type(cls, price: Decimal | None, info: ValidationInfo) -> Decimal | None:
+        order_type = info.data.get("order_type")
+        if order_type is OrderType.LIMIT and price is None:
+            raise ValueError("an LMT order needs a price")
+        if order_type is OrderType.MARKET and price is not None:
+            raise ValueError("an MKT order has no price: leave it out, or use order_type LMT")
+        return price
 
     def to_domain(self) -> NewOrder:
         """The same, for the services."""

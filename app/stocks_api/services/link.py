@@ -170,7 +170,7 @@ class Link:
     async def _until_next_probe(self, closed: asyncio.Task[None]) -> None:
         """Wait for the next probe's turn, a lost socket, or a nudge, whichever is first."""
         nudged = asyncio.create_task(self._nudge.wait())
-        due = max(0.0, self._next_probe - time.monotonic())
+        due = max(0.0, self._next_probe - _now())
         await asyncio.wait({closed, nudged}, timeout=due, return_when=asyncio.FIRST_COMPLETED)
         nudged.cancel()
         self._nudge.clear()
@@ -178,7 +178,7 @@ class Link:
             raise GatewayUnavailable("the gateway closed the connection", "closed")
 
     async def _probe(self) -> None:
-        self._next_probe = time.monotonic() + self._timing.probe_every
+        self._next_probe = _now() + self._timing.probe_every
         try:
             async with asyncio.timeout(self._timing.probe_timeout):
                 await self._session.round_trip()
@@ -186,7 +186,7 @@ class Link:
             waited = self._timing.probe_timeout
             raise GatewayUnavailable(f"no answer within {waited:g} s", "unresponsive") from None
         if not self._upstream_lost:
-            self._last_success = time.monotonic()
+            self._last_success = _now()
             self._metrics.round_trip_succeeded(time.time())
 
     def _up(self) -> None:
@@ -204,8 +204,13 @@ class Link:
             self._on_lost()
 
     def _silence(self) -> float:
-        return time.monotonic() - self._last_success
+        return _now() - self._last_success
 
     def _pause(self, failures: int) -> float:
         ceiling = self._timing.reconnect_min * 2 ** min(failures - 1, 16)
         return random.uniform(0, min(ceiling, self._timing.reconnect_max))  # noqa: S311 not a secret
+
+
+def _now() -> float:
+    """Seconds of the event loop's clock, which is the one that `sleep` and `timeout` follow."""
+    return asyncio.get_running_loop().time()

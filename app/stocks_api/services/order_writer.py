@@ -182,11 +182,11 @@ class OrderWriter:
             await self._apply(fact, time.monotonic())
         known = {fact.order_id for fact in snapshot.facts}
         for order in await self._store.open_orders():
-            if order.id not in known and self._predates(order, snapshot):
+            if order.status is OrderStatus.UNRESOLVED:
+                self._unresolved.add(order.id)
+            elif order.id not in known and self._predates(order, snapshot):
                 unknown = _unresolved(order, "the gateway does not know this order")
                 await self._save(order, unknown, None)
-            elif order.status is OrderStatus.UNRESOLVED:
-                self._unresolved.add(order.id)
         self._metrics.unresolved_orders(len(self._unresolved))
         self._reconciling -= 1
 

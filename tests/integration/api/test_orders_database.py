@@ -184,8 +184,7 @@ async def test_migrating_again_keeps_what_is_there(
 
 async def test_replicas_that_migrate_at_once_wait_for_each_other(database_url: str) -> None:
     replicas = [
-        OrderDatabase(open_engine(database_url), Metrics(CollectorRegistry(), []))
-        for _ in range(3)
+        OrderDatabase(open_engine(database_url), Metrics(CollectorRegistry(), [])) for _ in range(3)
     ]
     await asyncio.gather(*(replica.migrate() for replica in replicas))
     await replicas[0].add(an_order())

@@ -1,0 +1,232 @@
+"""The single writer: nothing is lost while the database is away, nothing is counted twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from tests.unit.api import clock
+
+from stocks_api.domain.errors import DatabaseUnavailable
+from stocks_api.domain.orders import (
+    NewOrder,
+    Order,
+    OrderFact,
+    OrderStatus,
+    OrderType,
+    Side,
+    TimeInForce,
+    new_order,
+)
+from stocks_api.services.order_writer import OrderWriter, Snapshot
+
+AT = datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
+S = OrderStatus
+
+
+class Store:
+    """Orders in memory; can be away."""
+
+    def __init__(self, *orders: Order) -> None:
+        self.orders = {order.id: order for order in orders}
+        self.away = False
+        self.broken: set[str] = set()
+
+    async def get(self, order_id: str) -> Order | None:
+        self._answer(order_id)
+        return self.orders.get(order_id)
+
+    async def open_orders(self) -> Sequence[Order]:
+        self._answer("")
+        return [order for order in self.orders.values() if order.is_open]
+
+    async def save(self, order: Order) -> None:
+        self._answer(order.id)
+        self.orders[order.id] = order
+
+    def _answer(self, order_id: str) -> None:
+        if self.away:
+            raise DatabaseUnavailable("away")
+        if order_id in self.broken:
+            raise ValueError("a bug")
+
+
+class Shown:
+    def __init__(self) -> None:
+        self.entered: list[tuple[str, str]] = []
+        self.latencies: list[str] = []
+        self.unresolved = -1
+
+    def order_entered(self, order: Order, status: OrderStatus) -> None:
+        self.entered.append((order.id, status))
+
+    def order_latency(self, stage: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.latencies.append(stage)
+
+    def unresolved_orders(self, count: int) -> None:
+        self.unresolved = count
+
+
+def order(order_id: str, status: OrderStatus = S.PENDING) -> Order:
+    request = NewOrder("AAPL", Side.BUY, OrderType.MARKET, Decimal(10), None, TimeInForce.DAY)
+    return replace(new_order(order_id, "desk", request, AT), status=status)
+
+
+def fact(order_id: str, status: OrderStatus) -> OrderFact:
+    return OrderFact(order_id, AT, status=status)
+
+
+@asynccontextmanager
+async def writing(store: Store, shown: Shown) -> AsyncIterator[OrderWriter]:
+    writer = OrderWriter(store, shown)
+    task = asyncio.create_task(writer.run())
+    yield writer
+    await writer.drain()
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def test_facts_are_stored_and_counted_once() -> None:
+    async def scenario() -> None:
+        store, shown = Store(order("a")), Shown()
+        async with writing(store, shown) as writer:
+            writer.sending("a")
+            for status in (S.ACCEPTED, S.ACCEPTED, S.FILLED, S.FILLED):
+                writer.record(fact("a", status))
+        assert store.orders["a"].status is S.FILLED
+        assert shown.entered == [("a", "accepted"), ("a", "filled")]
+        assert shown.latencies == ["ack", "fill"]
+
+    clock.run(scenario())
+
+
+def test_what_is_heard_while_the_database_is_away_is_stored_afterwards_in_order() -> None:
+    async def scenario() -> None:
+        store, shown = Store(order("a")), Shown()
+        async with writing(store, shown) as writer:
+            store.away = True
+            writer.record(fact("a", S.ACCEPTED))
+            writer.record(fact("a", S.FILLED))
+            await asyncio.sleep(60)
+            assert shown.entered == []
+            store.away = False
+        assert shown.entered == [("a", "accepted"), ("a", "filled")]
+
+    clock.run(scenario())
+
+
+def test_one_bad_message_does_not_stop_the_next() -> None:
+    async def scenario() -> None:
+        store, shown = Store(order("a"), order("b")), Shown()
+        store.broken = {"a"}
+        async with writing(store, shown) as writer:
+            writer.record(fact("a", S.ACCEPTED))
+            writer.record(fact("b", S.ACCEPTED))
+        assert shown.entered == [("b", "accepted")]
+
+    clock.run(scenario())
+
+
+def test_an_order_of_somebody_else_is_ignored() -> None:
+    async def scenario() -> None:
+        store, shown = Store(), Shown()
+        async with writing(store, shown) as writer:
+            writer.record(fact("entered by hand", S.FILLED))
+        assert (store.orders, shown.entered) == ({}, [])
+
+    clock.run(scenario())
+
+
+def test_a_lost_link_puts_what_was_sent_and_not_answered_in_doubt() -> None:
+    async def scenario() -> None:
+        store, shown = Store(order("sent"), order("answered"), order("not sent yet")), Shown()
+        async with writing(store, shown) as writer:
+            writer.sending("sent")
+            writer.sending("answered")
+            writer.intend("not sent yet")
+            writer.record(fact("answered", S.ACCEPTED))
+            writer.link_lost()
+        statuses = {name: each.status for name, each in store.orders.items()}
+        assert statuses == {
+            "sent": S.UNRESOLVED,
+            "answered": S.ACCEPTED,
+            "not sent yet": S.PENDING,
+        }
+        assert shown.unresolved == 1
+
+    clock.run(scenario())
+
+
+@pytest.mark.parametrize("status", [S.PENDING, S.ACCEPTED])
+def test_an_order_that_the_gateway_does_not_know_is_unresolved(status: OrderStatus) -> None:
+    async def scenario() -> None:
+        store, shown = Store(order("a", status)), Shown()
+        async with writing(store, shown) as writer:
+            writer.reconcile(Snapshot(asked_at=0, facts=()))
+        assert store.orders["a"].status is S.UNRESOLVED
+        assert not writer.reconciling
+        assert shown.unresolved == 1
+        assert writer.in_doubt
+
+    clock.run(scenario())
+
+
+def test_an_order_that_is_being_sent_is_not_judged_by_an_older_snapshot() -> None:
+    async def scenario() -> None:
+        store, shown = Store(order("being committed"), order("just sent")), Shown()
+        async with writing(store, shown) as writer:
+            writer.intend("being committed")
+            writer.sending("just sent")
+            writer.reconcile(Snapshot(asked_at=0, facts=()))
+        assert {each.status for each in store.orders.values()} == {S.PENDING}
+
+    clock.run(scenario())
+
+
+def test_a_snapshot_settles_what_was_in_doubt() -> None:
+    async def scenario() -> None:
+        store, shown = Store(order("a", S.UNRESOLVED), order("b", S.UNRESOLVED)), Shown()
+        async with writing(store, shown) as writer:
+            writer.reconcile(Snapshot(asked_at=0, facts=(fact("a", S.FILLED),)))
+        assert store.orders["a"].status is S.FILLED
+        assert shown.unresolved == 1
+        assert shown.latencies == []  # when it was filled, nobody here saw
+
+    clock.run(scenario())
+
+
+def test_reconciling_lasts_until_the_database_is_back() -> None:
+    async def scenario() -> None:
+        store, shown = Store(order("a", S.ACCEPTED)), Shown()
+        async with writing(store, shown) as writer:
+            store.away = True
+            writer.reconcile(Snapshot(asked_at=0, facts=()))
+            behind = []
+            for pause in (30, 1):
+                await asyncio.sleep(pause)
+                behind.append(writer.reconciling)
+                store.away = False
+            assert behind == [True, False]
+
+    clock.run(scenario())
+
+
+def test_waiting_for_an_answer_ends_with_the_answer_or_with_patience() -> None:
+    async def scenario() -> None:
+        store, shown = Store(order("a"), order("b")), Shown()
+        async with writing(store, shown) as writer:
+            asyncio.get_running_loop().call_later(2, writer.record, fact("a", S.ACCEPTED))
+            started = asyncio.get_running_loop().time()
+            await writer.settled("a", 5)
+            assert asyncio.get_running_loop().time() - started == pytest.approx(2, abs=0.1)
+            await writer.settled("b", 5)
+            assert asyncio.get_running_loop().time() - started == pytest.approx(7, abs=0.1)
+
+    clock.run(scenario())
