@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLUSTER := PYTHONPATH=hack python3 -m cluster
 
-.PHONY: help up down test venv lock lint unit integration rules e2e generate local bench
+.PHONY: help up down test venv lock lint unit integration rules e2e generate local local-apply local-delete bench
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -17,7 +17,14 @@ down: ## Delete that cluster
 	$(CLUSTER) down
 
 local: $(VENV)/.installed ## API, simulator, Prometheus and Alertmanager as processes on this machine, no Kubernetes
-	$(BIN)/python -m hack.local
+	hack/debian-packages prometheus prometheus-alertmanager
+	PYTHONPATH=hack $(BIN)/python -m local $(ARGS)
+
+local-apply: $(VENV)/.installed ## Put an AlertThreshold in force in `make local`: FILE=examples/rejection-rate.yaml
+	PYTHONPATH=hack $(BIN)/python -m local apply $(FILE)
+
+local-delete: $(VENV)/.installed ## Take it back: NAME=rejection-rate
+	PYTHONPATH=hack $(BIN)/python -m local delete $(NAME)
 
 test: lint unit integration rules e2e ## Everything: lint, unit, integration, promtool and e2e on kind
 
@@ -29,13 +36,14 @@ $(VENV)/.installed: requirements/dev.txt hack/venv
 lock: $(VENV)/.installed ## Pin the dependencies of every image anew
 	PATH=$(CURDIR)/$(BIN):$$PATH hack/lock --upgrade
 
-generate: $(VENV)/.installed ## Write the rules from the catalogue
-	PYTHONPATH=operator $(BIN)/python -m threshold_operator generate
+generate: $(VENV)/.installed ## Write rules and dashboards from the catalogue and the code
+	hack/generate $(BIN)
 
 lint: $(VENV)/.installed ## ruff, mypy --strict, import-linter, and that generated files are current
 	hack/lint $(BIN)
 
-unit: $(VENV)/.installed ## Unit tests: no network, no cluster
+unit: $(VENV)/.installed ## Unit tests: no server, no cluster; helm and promtool for the chart
+	$(CLUSTER) tools >/dev/null
 	$(BIN)/pytest tests/unit
 
 integration: $(VENV)/.installed ## Real PostgreSQL, Prometheus, Alertmanager and IB client on loopback

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import yaml
 
-from threshold_operator.catalogue import Catalogue, CatalogueError, Entry, kebab
+from threshold_operator.catalogue import NAMESPACE_TOKEN, Catalogue, CatalogueError, kebab
 from threshold_operator.model import AlertThreshold, InvalidThresholdError, Problem
 from threshold_operator.render import alert_group, rule_file, threshold_group
 
@@ -59,6 +59,9 @@ def _parser(more: Iterable[Callable[[Commands], None]]) -> argparse.ArgumentPars
 
 def _add_generate(parser: argparse.ArgumentParser) -> None:
     _add_catalogue(parser)
+    parser.add_argument(
+        "--namespace", default=NAMESPACE_TOKEN, help="default: the token that the chart fills in"
+    )
     parser.add_argument("--output", type=Path, default=CHART_FILES / "rules", metavar="FOLDER")
     parser.add_argument(
         "--check", action="store_true", help="change nothing; exit 1 if files are stale"
@@ -93,10 +96,7 @@ def _add_files(parser: argparse.ArgumentParser, nargs: str) -> None:
 
 
 def _generate(arguments: argparse.Namespace) -> None:
-    wanted = {
-        _file_name(entry): GENERATED + rule_file([alert_group(entry)])
-        for entry in Catalogue.load(arguments.catalogue)
-    }
+    wanted = _alert_files(Catalogue.load(arguments.catalogue), arguments.namespace)
     stale = _differences(arguments.output, wanted)
     if arguments.check and stale:
         raise FileProblemError(f"stale: {', '.join(stale)}; run `make generate`")
@@ -107,10 +107,7 @@ def _generate(arguments: argparse.Namespace) -> None:
 def _render(arguments: argparse.Namespace) -> None:
     """The chart's rules and the objects' in one folder that holds nothing else."""
     catalogue = Catalogue.load(arguments.catalogue)
-    wanted = {
-        _file_name(entry): GENERATED + rule_file([alert_group(entry, arguments.namespace)])
-        for entry in catalogue
-    }
+    wanted = _alert_files(catalogue, arguments.namespace)
     for threshold in _load(arguments.files, arguments.namespace, catalogue):
         wanted[f"threshold-{threshold.name}.yaml"] = rule_file([threshold_group(threshold)])
     _write(arguments.output, wanted)
@@ -150,8 +147,12 @@ def _documents(file: Path) -> list[dict[str, object]]:
     return documents
 
 
-def _file_name(entry: Entry) -> str:
-    return f"{kebab(entry.name)}.yaml"
+def _alert_files(catalogue: Catalogue, namespace: str) -> dict[str, str]:
+    """File name -> text, one file for each alert."""
+    return {
+        f"{kebab(entry.name)}.yaml": GENERATED + rule_file([alert_group(entry, namespace)])
+        for entry in catalogue
+    }
 
 
 def _differences(folder: Path, wanted: dict[str, str]) -> list[str]:

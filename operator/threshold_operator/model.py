@@ -7,6 +7,7 @@ leaves as a frozen :class:`AlertThreshold`, or as :class:`InvalidThresholdError`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +32,9 @@ DEFAULT_SOURCE = "default"
 
 #: The name becomes part of those of a rule object, a rule file and a rule group.
 LONGEST_NAME = 63
+
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 
 class Severity(StrEnum):
@@ -153,13 +157,21 @@ def _identity_problems(body: Mapping[str, Any], meta: Mapping[str, Any]) -> Iter
     if (body.get("apiVersion"), body.get("kind")) != (API_VERSION, KIND):
         found = f"{body.get('apiVersion')}/{body.get('kind')}"
         yield Problem("kind", f"is {found}, must be {API_VERSION}/{KIND}")
-    if not meta.get("name"):
-        yield Problem("metadata.name", "is missing; name the object")
-    if meta.get("name") == DEFAULT_SOURCE:
-        text = f"{DEFAULT_SOURCE!r} stands for the chart's own numbers; choose another name"
-        yield Problem("metadata.name", text)
-    if len(meta.get("name") or "") > LONGEST_NAME:
-        yield Problem("metadata.name", f"must have at most {LONGEST_NAME} characters")
+    if problem := _name_problem(meta.get("name")):
+        yield Problem("metadata.name", problem)
+
+
+def _name_problem(name: Any) -> str | None:
+    """The API server has checked a name already; nobody has checked one in a file."""
+    if not name:
+        return "is missing; name the object"
+    if name == DEFAULT_SOURCE:
+        return f"{DEFAULT_SOURCE!r} stands for the chart's own numbers; choose another name"
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        return "must be lower-case letters, digits, '-' and '.', such as tsla-pnl"
+    if len(name) > LONGEST_NAME:
+        return f"must have at most {LONGEST_NAME} characters"
+    return None
 
 
 def _spec_problems(spec: Any) -> list[Problem]:

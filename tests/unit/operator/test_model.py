@@ -88,6 +88,8 @@ def test_a_wrong_field_is_named(spec: dict[str, Any], field: str, text: str) -> 
     [
         ({"metadata": {"name": "default"}}, "metadata.name"),
         ({"metadata": {}}, "metadata.name"),
+        ({"metadata": {"name": "../../etc/passwd"}}, "metadata.name"),
+        ({"metadata": {"name": 7}}, "metadata.name"),
         ({"kind": "ConfigMap"}, "kind"),
         ({"spec": None}, "spec"),
         ({"spec": ["critical"]}, "spec"),
