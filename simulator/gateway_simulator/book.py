@@ -13,7 +13,7 @@ from decimal import Decimal
 from gateway_simulator.contracts import Instrument
 
 MAX_OPEN_ORDERS = 2_000
-MAX_COMPLETED_ORDERS = 20_000
+MAX_COMPLETED_ORDERS = 10_000
 """When a day has more completed orders than this, the oldest and their executions are forgotten."""
 
 ZERO = Decimal(0)

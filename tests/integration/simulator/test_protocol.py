@@ -180,6 +180,26 @@ async def test_a_client_too_far_behind_is_dropped_alone(
     await asyncio.wait_for(ib.reqCurrentTimeAsync(), DEADLINE)
 
 
+async def test_a_client_less_far_behind_is_waited_for(
+    simulator: GatewaySimulator, raw: Raw
+) -> None:
+    await raw.start()
+    [connected] = simulator._connections
+    transport = connected._transport
+    assert transport
+    raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    asked = 0
+    while transport.get_write_buffer_size() < 1_000_000:
+        raw.writer.write(encode(62, 1, 1, "All", "$LEDGER:ALL,NetLiquidation") * 100)
+        asked += 100
+        await asyncio.sleep(0.001)
+    raw.writer.transport.resume_reading()  # type: ignore[attr-defined]
+    ended = 0
+    while ended < asked:
+        ended += (await raw.fields())[0] == "64"
+    assert simulator.connected == 1
+
+
 async def test_orders_of_a_client_that_left_in_mid_request_live_on(
     raw: Raw, clients: Clients, control: Control, ib: IB, aapl: Stock
 ) -> None:

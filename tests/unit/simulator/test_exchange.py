@@ -67,6 +67,14 @@ def test_a_market_order_is_acknowledged_then_filled_at_the_other_side(exchange: 
     assert fills(sold)[0].execution.price == exchange.market.quote(AAPL).bid
 
 
+def test_a_limit_at_the_other_side_fills_and_a_cent_short_of_it_rests(exchange: Exchange) -> None:
+    ask = exchange.market.quote(AAPL).ask
+    short = exchange.place(1, 1, AAPL, terms(order_type="LMT", limit=str(ask - Decimal("0.01"))))
+    assert kinds(short) == ["Acknowledged"]
+    exact = exchange.place(1, 2, AAPL, terms(order_type="LMT", limit=str(ask)))
+    assert kinds(exact) == ["Acknowledged", "Filled"]
+
+
 @pytest.mark.parametrize(
     ("action", "limit", "moved_to"),
     [("BUY", "99", "98.50"), ("SELL", "101", "101.50")],
@@ -98,7 +106,9 @@ def test_a_large_order_fills_in_parts_of_what_is_shown(exchange: Exchange) -> No
 def test_a_stop_waits_and_becomes_a_market_order(exchange: Exchange) -> None:
     exchange.place(1, 1, AAPL, terms("SELL", order_type="STP", stop="95"))
     assert statuses(exchange) == ["PreSubmitted"]
-    exchange.market.jump(AAPL, Decimal("94.50"))
+    exchange.market.jump(AAPL, Decimal("95.01"))
+    assert exchange.match() == []
+    exchange.market.jump(AAPL, Decimal("95.00"))
     assert kinds(exchange.match()) == ["Acknowledged", "Filled"]
 
 

@@ -116,6 +116,7 @@ def test_a_fill_is_told_in_the_gateways_order(listener: Listen) -> None:
     client.buy(1)
     # acknowledged: openOrder, status; filled: execution, openOrder, status twice, commission
     assert client.kinds() == [5, 3, 11, 5, 3, 3, 59]
+    assert client.messages[2][1] == "-1"  # live, not the answer to a request
 
 
 def test_only_the_owner_hears_of_an_order_but_everybody_of_positions(listener: Listen) -> None:
@@ -237,3 +238,28 @@ def test_a_new_client_is_told_that_the_link_is_lost(gateway: Gateway, listener: 
     client = listener(1)
     client.session.welcome()
     assert [message[3] for message in client.messages if message[0] == "4"] == ["2110"]
+
+
+def test_a_jump_is_told_before_the_next_tick(gateway: Gateway, listener: Listen) -> None:
+    client = listener(1)
+    client.buy(1, shares=100)
+    client.ask(RequestPnl(5, ""))
+    client.ask(RequestMarketData(6, QUERY, snapshot=False))
+    gateway.tick()
+    client.messages.clear()
+
+    gateway.jump(gateway.desk.directory.symbol("AAPL"), Decimal("330.00"))
+
+    [pnl] = [message for message in client.messages if message[0] == "94"]
+    assert float(pnl[3]) == pytest.approx(10_000, abs=10)
+    assert {"330", "330.01"} <= {message[4] for message in client.messages if message[0] == "1"}
+
+
+def test_two_runs_give_their_orders_different_ids(time: Time) -> None:
+    perm_ids = set()
+    for passed in (0.0, 1.0):
+        time.passed = passed
+        gateway = Gateway(Settings(), time.clock, time.monotonic)
+        Listener(gateway, 1).buy(1)
+        perm_ids.add(gateway.desk.book.completed_orders()[0].perm_id)
+    assert len(perm_ids) == 2
