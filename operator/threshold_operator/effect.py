@@ -32,6 +32,9 @@ UNREACHABLE = "PrometheusUnreachable"
 NOT_CONFIGURED = "PrometheusNotConfigured"
 PROVEN = "Effective"
 
+#: State of an alert of which Prometheus told nothing.
+UNKNOWN = "unknown"
+
 #: These may be over in a moment (a restart of Prometheus, a replica that lags behind): an object
 #: that was proven stays so for a while.
 PASSING = {PROPAGATING, NOT_SELECTED, UNREACHABLE}
@@ -153,7 +156,7 @@ def alert_state(
 ) -> str:
     """The alert where the object governs it: firing if any instance is, else pending, inactive."""
     if isinstance(seen, Blind):
-        return "unknown"
+        return UNKNOWN
     states = {
         sample.labels.get("alertstate", "")
         for severity in threshold.spec.tiers
@@ -263,9 +266,7 @@ def _still(severity: Severity, wanted: float, wrong: list[Sample], scope: str | 
     if not wrong:
         return f"Prometheus has no number for {severity} yet, {number(wanted)} is on its way"
     where = f" for {scope}={wrong[0].labels.get(scope, '')}" if scope else ""
-    return (
-        f"Prometheus still has {number(wrong[0].value)} for {severity}{where}, not {number(wanted)}"
-    )
+    return f"Prometheus still has {wrong[0].value:g} for {severity}{where}, not {number(wanted)}"
 
 
 def _numbers(threshold: AlertThreshold) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
+import time
 from contextlib import AsyncExitStack
 from typing import Any, cast
 
@@ -47,7 +48,7 @@ async def _serve(settings: Settings, catalogue: Catalogue) -> None:
     async with AsyncExitStack() as stack:
         kube = await Kube.connect(settings.namespace)
         stack.push_async_callback(kube.close)
-        probe = Probe(await _witness(settings, stack))
+        probe = Probe(await _witness(settings, stack), started=time.monotonic())
         reconciler = Reconciler(
             kube, probe, catalogue, store, settings.rule_labels, health, metrics
         )

@@ -21,6 +21,7 @@ from threshold_operator.effect import (
     PASSING,
     PROPAGATING,
     REJECTED,
+    UNKNOWN,
     Overrides,
     Verdict,
     alert_state,
@@ -324,11 +325,13 @@ class Reconciler:
         return True
 
     def _wanted_status(self, decision: Decision, obstacle: Verdict | None, before: Body) -> Status:
-        verdict, state = None, "unknown"
+        verdict, state = None, UNKNOWN
         threshold = decision.in_force
         if threshold is not None:
             entry = self._catalogue[threshold.spec.alert]
             state = alert_state(threshold, entry, self._probe.seen, self._overrides)
+            if state == UNKNOWN and self._probe.lost_for(self._clock()) < PROOF_SECONDS:
+                state = before.get("state", UNKNOWN)
             if decision.accepted:
                 verdict = obstacle or self._verdict(decision, before)
         if verdict is None:

@@ -1,0 +1,174 @@
+"""An API server in memory and a Prometheus that says what it is told; both count."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from tests.unit.operator.objects import CATALOGUE, NOW
+
+from threshold_operator.effect import Observation
+from threshold_operator.health import Health, Metrics
+from threshold_operator.kube import GoneError, KubeError
+from threshold_operator.manifest import MANAGED_BY, MANAGER
+from threshold_operator.probe import Probe
+from threshold_operator.prometheus import PrometheusError
+from threshold_operator.reconciler import Reconciler
+from threshold_operator.store import Store
+
+Body = dict[str, Any]
+
+
+class Clock:
+    """Both clocks; they move only when told."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def now(self) -> datetime:
+        return NOW + timedelta(seconds=self.seconds - 1000.0)
+
+
+class FakeCluster:
+    """Keeps objects as the API server does, as far as the reconciler can tell."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._version = 100
+        self.thresholds: dict[str, Body] = {}
+        self.rules: dict[str, Body] = {}
+        self.events: list[Body] = []
+        self.writes: Counter[str] = Counter()
+        self.failures: dict[str, KubeError] = {}
+
+    # --- what a test does
+
+    def create(self, *bodies: Body) -> None:
+        for body in bodies:
+            self.thresholds[body["metadata"]["name"]] = self._stamped(body)
+
+    def edit(self, name: str, **spec: Any) -> None:
+        body = copy.deepcopy(self.thresholds[name])
+        body["metadata"]["generation"] += 1
+        body["spec"] = {"alert": body["spec"]["alert"], **spec}
+        self.thresholds[name] = self._stamped(body)
+
+    def edit_rule(self, name: str, **meta: Any) -> Body:
+        rule = copy.deepcopy(self.rules[name])
+        rule["metadata"] |= meta
+        self.rules[name] = self._stamped(rule)
+        return self.rules[name]
+
+    def condition(self, name: str, kind: str = "Effective") -> tuple[str, str]:
+        conditions = self.thresholds[name]["status"]["conditions"]
+        return next((c["status"], c["reason"]) for c in conditions if c["type"] == kind)
+
+    def exprs(self, name: str) -> list[str]:
+        groups = self.rules[f"threshold-{name}"]["spec"]["groups"]
+        return [rule["expr"] for group in groups for rule in group["rules"]]
+
+    # --- what the reconciler asks
+
+    async def list_thresholds(self) -> list[Body]:
+        self._fail("list")
+        return copy.deepcopy(list(self.thresholds.values()))
+
+    async def list_rules(self) -> list[Body]:
+        self._fail("list_rules")
+        own = [r for r in self.rules.values() if r["metadata"]["labels"].get(MANAGED_BY) == MANAGER]
+        return copy.deepcopy(own)
+
+    async def get_rule(self, name: str) -> Body | None:
+        return copy.deepcopy(self.rules.get(name))
+
+    async def apply_rule(self, manifest: Body) -> Body:
+        self._fail("rule")
+        self.writes["rule"] += 1
+        wanted = copy.deepcopy(manifest)
+        written = {"manager": MANAGER, "time": self._clock.now().isoformat()}
+        wanted["metadata"] |= {"managedFields": [written], "uid": f"uid-{self._version}"}
+        self.rules[wanted["metadata"]["name"]] = self._stamped(wanted)
+        return copy.deepcopy(self.rules[wanted["metadata"]["name"]])
+
+    async def apply_status(self, body: Mapping[str, Any], status: Body) -> Body:
+        self._fail("status")
+        name = body["metadata"]["name"]
+        if name not in self.thresholds:
+            raise GoneError("no such object", 404)
+        self.writes["status"] += 1
+        self.thresholds[name] = self._stamped({**self.thresholds[name], "status": status})
+        return copy.deepcopy(self.thresholds[name])
+
+    async def create_event(self, event: Mapping[str, Any]) -> None:
+        self._fail("event")
+        self.events.append(dict(event))
+
+    def _fail(self, what: str) -> None:
+        if what in self.failures:
+            raise self.failures[what]
+
+    def _stamped(self, body: Body) -> Body:
+        self._version += 1
+        meta = {**body["metadata"], "resourceVersion": str(self._version)}
+        return {**copy.deepcopy(body), "metadata": meta}
+
+
+class FakePrometheus:
+    """Answers with ``seen``, or not at all while that is None."""
+
+    def __init__(self) -> None:
+        self.seen: Observation | None = Observation()
+        self.looks = 0
+
+    async def observe(self) -> Observation:
+        self.looks += 1
+        if self.seen is None:
+            raise PrometheusError("no answer within 5 s")
+        return self.seen
+
+
+class Bench:
+    """A reconciler and the world around it."""
+
+    def __init__(self, *, prometheus: bool = True) -> None:
+        self.clock = Clock()
+        self.cluster = FakeCluster(self.clock)
+        self.prometheus = FakePrometheus()
+        self._asked = self.prometheus if prometheus else None
+        self.restart()
+
+    def restart(self) -> None:
+        """A new operator, which remembers nothing."""
+        self.store = Store()
+        self.metrics = Metrics(CollectorRegistry())
+        self.health = Health(self.clock)
+        self.reconciler = Reconciler(
+            self.cluster,
+            Probe(self._asked, started=self.clock()),
+            CATALOGUE,
+            self.store,
+            {"release": "stack"},
+            self.health,
+            self.metrics,
+            now=self.clock.now,
+            clock=self.clock,
+        )
+
+    async def turn(self, after: float = 0) -> None:
+        """One turn, some seconds after the last."""
+        self.clock.seconds += after
+        await self.reconciler.turn()
+
+    async def relist(self) -> None:
+        """A turn that lists: no event is needed."""
+        await self.turn(after=60)
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0

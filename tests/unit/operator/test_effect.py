@@ -1,0 +1,313 @@
+"""The verdict on effect, for every way in which Prometheus can look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from tests.unit.operator.objects import CATALOGUE, NAMESPACE, NOW, PNL, threshold
+
+from threshold_operator.effect import (
+    Blind,
+    LoadedRule,
+    Observation,
+    Overrides,
+    Sample,
+    Verdict,
+    alert_state,
+    judge,
+    normal_form,
+)
+from threshold_operator.model import AlertThreshold, Severity
+from threshold_operator.precedence import Decision
+from threshold_operator.render import EFFECTIVE, alert_group, threshold_group
+
+ENTRY = CATALOGUE[PNL]
+TSLA = threshold("tsla", PNL, match={"symbol": "TSLA"}, critical={"threshold": 0.03})
+WIDE = threshold("wide", PNL, warning={"threshold": 0.01}, critical={"threshold": 0.04})
+
+CRITICAL = (PNL, "critical")
+
+
+def loaded(rule: dict[str, object]) -> LoadedRule:
+    labels = {str(key): str(value) for key, value in dict(rule["labels"]).items()}  # type: ignore[call-overload]
+    expr = normal_form(str(rule["expr"]))
+    return LoadedRule(str(rule["record"]), expr, labels, "ok", "", evaluated=True)
+
+
+def sample(value: float, **labels: str) -> Sample:
+    return Sample({"namespace": NAMESPACE, "alert": PNL, **labels}, value)
+
+
+def perfect(*thresholds: AlertThreshold) -> Observation:
+    """Prometheus as it should look: two symbols measured, AAPL and TSLA."""
+    numbers = {"warning": {"AAPL": 0.02, "TSLA": 0.02}, "critical": {"AAPL": 0.05, "TSLA": 0.05}}
+    for each in sorted(thresholds, key=lambda t: len(t.spec.match)):
+        for severity, tier in each.spec.tiers.items():
+            for symbol in numbers[severity]:
+                if each.spec.match.get("symbol", symbol) == symbol:
+                    numbers[severity][symbol] = tier.threshold
+    effective_rules = [
+        loaded(rule)
+        for rule in alert_group(ENTRY, NAMESPACE)["rules"]
+        if rule.get("record") == EFFECTIVE
+    ]
+    return Observation(
+        groups={
+            group["name"]: tuple(map(loaded, group["rules"]))
+            for group in map(threshold_group, thresholds)
+        },
+        effective_rules=tuple(effective_rules),
+        thresholds={
+            (each.name,): tuple(
+                sample(tier.threshold, severity=severity, source=each.name, **each.spec.match)
+                for severity, tier in each.spec.tiers.items()
+            )
+            for each in thresholds
+        },
+        effective={
+            (PNL, severity): tuple(
+                sample(value, severity=severity, symbol=symbol) for symbol, value in found.items()
+            )
+            for severity, found in numbers.items()
+        },
+    )
+
+
+def verdict(
+    which: AlertThreshold,
+    seen: Observation | Blind,
+    *others: AlertThreshold,
+    applied: timedelta = timedelta(seconds=10),
+    later: timedelta = timedelta(),
+) -> Verdict:
+    now = NOW + later
+    overrides = Overrides([in_force(each) for each in (which, *others)], now)
+    return judge(which, ENTRY, seen, overrides, applied=NOW - applied, now=now)
+
+
+def in_force(which: AlertThreshold) -> Decision:
+    return Decision(which.name, which.uid, which.generation, which, None)
+
+
+def test_rules_and_numbers_as_they_should_be_are_the_proof() -> None:
+    assert verdict(TSLA, perfect(TSLA)) == Verdict(
+        "True", "Effective", "Prometheus evaluates critical 0.03"
+    )
+
+
+def test_a_wide_number_needn_t_hold_where_a_scoped_object_governs() -> None:
+    seen = perfect(WIDE, TSLA)
+    assert verdict(WIDE, seen, TSLA).status == "True"
+    assert verdict(TSLA, seen, WIDE).status == "True"
+
+
+def test_a_wide_number_must_hold_again_where_the_scoped_object_expired() -> None:
+    expired = threshold(
+        "tsla",
+        PNL,
+        match={"symbol": "TSLA"},
+        critical={"threshold": 0.03},
+        expiresAt="2026-11-23T11:00:00Z",
+    )
+    said = verdict(WIDE, perfect(WIDE, TSLA), expired)
+    assert said.message == "Prometheus still has 0.03 for critical for symbol=TSLA, not 0.04"
+
+
+def test_where_nothing_is_measured_the_threshold_series_is_the_proof() -> None:
+    assert verdict(TSLA, replace(perfect(TSLA), effective={})).status == "True"
+
+
+Change = Callable[[Observation], Observation]
+
+
+def with_rule(**changes: object) -> Change:
+    def change(seen: Observation) -> Observation:
+        name = "stocks.threshold.tsla"
+        rules = tuple(replace(rule, **changes) for rule in seen.groups[name])  # type: ignore[arg-type]
+        return replace(seen, groups={name: rules})
+
+    return change
+
+
+def with_layer(**changes: object) -> Change:
+    def change(seen: Observation) -> Observation:
+        rules = tuple(replace(rule, **changes) for rule in seen.effective_rules)  # type: ignore[arg-type]
+        return replace(seen, effective_rules=rules)
+
+    return change
+
+
+def with_critical(*samples: Sample) -> Change:
+    return lambda seen: replace(seen, effective={CRITICAL: samples})
+
+
+DOUBTS: dict[str, tuple[Change, str, str]] = {
+    "the group isn't loaded": (
+        lambda seen: replace(seen, groups={}),
+        "Propagating",
+        "Prometheus hasn't loaded the rule yet",
+    ),
+    "the rules have another number": (
+        with_rule(expr="vector(0.04)"),
+        "Propagating",
+        "Prometheus still evaluates another version of the rule",
+    ),
+    "the rules have other labels": (
+        with_rule(labels={"source": "tsla"}),
+        "Propagating",
+        "Prometheus still evaluates another version of the rule",
+    ),
+    "a rule fails": (
+        with_rule(health="err", error="no such function"),
+        "Rejected",
+        "Prometheus can't evaluate stocks:alert_threshold: no such function",
+    ),
+    "a rule was never evaluated": (
+        with_rule(health="unknown", evaluated=False),
+        "Propagating",
+        "Prometheus has loaded stocks:alert_threshold, but not evaluated it yet",
+    ),
+    "a rule counts as healthy before its first evaluation": (
+        with_rule(evaluated=False),
+        "Propagating",
+        "Prometheus has loaded stocks:alert_threshold, but not evaluated it yet",
+    ),
+    "the chart's rule isn't loaded": (
+        lambda seen: replace(seen, effective_rules=()),
+        "Propagating",
+        "Prometheus hasn't loaded the rule yet",
+    ),
+    "only another namespace's rule of the chart is loaded": (
+        with_layer(expr='min(stocks:alert_threshold{namespace="other"})'),
+        "Propagating",
+        "Prometheus hasn't loaded the rule yet",
+    ),
+    "the chart's rule fails": (
+        with_layer(health="err", error="many-to-many"),
+        "Rejected",
+        "Prometheus can't evaluate stocks:alert_threshold:effective: many-to-many",
+    ),
+    "the number in force is another": (
+        with_critical(sample(0.05, severity="critical", symbol="TSLA")),
+        "Propagating",
+        "Prometheus still has 0.05 for critical for symbol=TSLA, not 0.03",
+    ),
+    "the number in force is none": (
+        with_critical(sample(float("nan"), severity="critical", symbol="TSLA")),
+        "Propagating",
+        "Prometheus still has nan for critical for symbol=TSLA, not 0.03",
+    ),
+    "there is no number at all": (
+        lambda seen: replace(seen, effective={}, thresholds={}),
+        "Propagating",
+        "Prometheus has no number for critical yet, 0.03 is on its way",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "reason", "message"), DOUBTS.values(), ids=DOUBTS)
+def test_there_is_no_proof_while(change: Change, reason: str, message: str) -> None:
+    assert verdict(TSLA, change(perfect(TSLA))) == Verdict("False", reason, message)
+
+
+@pytest.mark.parametrize("case", ["the group isn't loaded", "the chart's rule isn't loaded"])
+def test_a_group_that_never_comes_was_not_selected(case: str) -> None:
+    change, _, _ = DOUBTS[case]
+    said = verdict(TSLA, change(perfect(TSLA)), applied=timedelta(minutes=3))
+    assert (said.status, said.reason) == ("False", "NotSelected")
+    assert "kubectl get prometheus -A" in said.message
+    assert "monitoring.ruleLabels" in said.message
+
+
+def test_the_number_of_another_instance_is_no_proof() -> None:
+    seen = with_critical(sample(0.03, severity="critical", symbol="AAPL"))(perfect(TSLA))
+    assert verdict(TSLA, replace(seen, thresholds={})).reason == "Propagating"
+
+
+def test_every_tier_has_to_be_proven() -> None:
+    seen = perfect(WIDE)
+    mild = (PNL, "warning")
+    wrong = sample(0.02, severity="warning", symbol="AAPL")
+    assert verdict(WIDE, replace(seen, effective={**seen.effective, mild: (wrong,)})).message == (
+        "Prometheus still has 0.02 for warning for symbol=AAPL, not 0.01"
+    )
+
+
+def test_the_rule_of_the_chart_must_be_there_for_every_tier() -> None:
+    seen = perfect(WIDE)
+    critical = tuple(r for r in seen.effective_rules if r.labels["severity"] == "critical")
+    assert verdict(WIDE, replace(seen, effective_rules=critical)).reason == "Propagating"
+
+
+def test_after_its_time_an_object_is_expired_whatever_prometheus_says() -> None:
+    brief = threshold("brief", PNL, expiresAt="2026-11-23T12:00:30Z")
+    assert verdict(brief, perfect(brief)).status == "True"
+    said = verdict(brief, perfect(brief), later=timedelta(seconds=30))
+    assert said == Verdict(
+        "False", "Expired", "expired at 2026-11-23T12:00:30Z: its numbers no longer hold"
+    )
+
+
+def test_who_can_t_be_asked_proves_nothing() -> None:
+    assert verdict(TSLA, Blind("PrometheusUnreachable", "no answer within 5 s")) == Verdict(
+        "Unknown", "PrometheusUnreachable", "no answer within 5 s"
+    )
+
+
+STATES = {
+    "no alert": ((), "inactive"),
+    "its own is pending": ((("TSLA", "pending"),), "pending"),
+    "one is pending and one fires": ((("TSLA", "pending"), ("TSLA", "firing")), "firing"),
+    "only another instance's fires": ((("AAPL", "firing"),), "inactive"),
+}
+
+
+@pytest.mark.parametrize(("alerts", "state"), STATES.values(), ids=STATES)
+def test_the_state_is_that_of_the_instances_it_governs(
+    alerts: tuple[tuple[str, str], ...], state: str
+) -> None:
+    samples = tuple(sample(1, symbol=symbol, alertstate=state) for symbol, state in alerts)
+    seen = Observation(alerts={CRITICAL: samples})
+    assert alert_state(TSLA, ENTRY, seen, Overrides([in_force(TSLA)], NOW)) == state
+
+
+def test_the_state_of_a_wide_object_leaves_out_what_a_scoped_one_governs() -> None:
+    firing = sample(1, symbol="TSLA", alertstate="firing")
+    seen = Observation(alerts={CRITICAL: (firing,)})
+    alone = Overrides([in_force(WIDE)], NOW)
+    both = Overrides([in_force(WIDE), in_force(TSLA)], NOW)
+    assert alert_state(WIDE, ENTRY, seen, alone) == "firing"
+    assert alert_state(WIDE, ENTRY, seen, both) == "inactive"
+
+
+def test_a_tier_that_the_object_doesn_t_set_is_no_concern_of_its_state() -> None:
+    seen = Observation(alerts={(PNL, "warning"): (sample(1, symbol="TSLA", alertstate="firing"),)})
+    assert alert_state(TSLA, ENTRY, seen, Overrides([], NOW)) == "inactive"
+
+
+def test_no_state_is_known_of_a_prometheus_that_is_silent() -> None:
+    blind = Blind("PrometheusUnreachable", "")
+    assert alert_state(TSLA, ENTRY, blind, Overrides([], NOW)) == "unknown"
+
+
+SAME = {
+    "an exponent": ("vector(4.1025204e+09)", "vector(4102520400)"),
+    "spaces": ("a  and on() b", "a and on () b"),
+    "a short exponent": ("vector(1e-05)", "vector(0.00001)"),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME)
+def test_promql_is_the_same_written_with(one: str, other: str) -> None:
+    assert normal_form(one) == normal_form(other)
+
+
+def test_what_isn_t_promql_stays_as_it_is() -> None:
+    assert normal_form("vector(") == "vector("
+
+
+def test_severity_labels_compare_as_text() -> None:
+    assert (PNL, str(Severity.CRITICAL)) == CRITICAL

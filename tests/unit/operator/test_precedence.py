@@ -1,0 +1,217 @@
+"""Who wins, told as the answers that people get; and the same by a model for random objects."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.operator.objects import CATALOGUE, LATENCY, NOW, PNL, RATE, body, threshold
+
+from threshold_operator.model import AlertThreshold, parse_time
+from threshold_operator.precedence import Candidate, Decision, Refusal, check, decide
+
+
+def candidate(raw: dict[str, Any], previous: AlertThreshold | None = None) -> Candidate:
+    meta = raw["metadata"]
+    return Candidate(
+        name=meta["name"],
+        uid=meta["uid"],
+        generation=meta["generation"],
+        created=parse_time(meta["creationTimestamp"]),
+        current=check(raw, CATALOGUE),
+        previous=previous,
+    )
+
+
+def decisions(*bodies: dict[str, Any]) -> dict[str, Decision]:
+    return decide([candidate(raw) for raw in bodies], NOW)
+
+
+LATER = "2026-11-23T11:00:00Z"
+
+REFUSALS = {
+    "an alert that isn't in the catalogue": (
+        body(alert="StocksNothing"),
+        "UnknownAlert",
+        "spec.alert: StocksNothing is not in the catalogue; known: ",
+    ),
+    "a number out of bounds": (
+        body(critical={"threshold": 7}),
+        "OutOfBounds",
+        "spec.critical.threshold: is 7, must lie between 0.001 and 1 ratio",
+    ),
+    "warning beyond critical": (
+        body(warning={"threshold": 0.3}, critical={"threshold": 0.1}),
+        "OutOfBounds",
+        "spec.critical.threshold: is 0.1, must lie above warning.threshold (0.3)",
+    ),
+    "a scope that the alert doesn't have": (
+        body(match={"symbol": "TSLA"}),
+        "ScopeNotAllowed",
+        f"spec.match: {RATE} has no scope label; remove match",
+    ),
+    "another scope than the alert's": (
+        body(alert=PNL, match={"route": "/"}),
+        "ScopeNotAllowed",
+        f"spec.match.route: {PNL} can only be matched by symbol",
+    ),
+    "a spec that isn't one": (
+        body() | {"spec": "critical: 3"},
+        "InvalidSpec",
+        "spec: is missing",
+    ),
+    "a number that is none": (
+        body(critical={"threshold": "much"}),
+        "InvalidSpec",
+        "spec.critical.threshold: Input should be a valid number",
+    ),
+    "a field that nobody knows": (
+        body(critcal={"threshold": 0.1}, warning={"threshold": 0.1}),
+        "InvalidSpec",
+        "spec.critcal: is not a field of AlertThreshold; remove it",
+    ),
+}
+
+
+@pytest.mark.parametrize(("raw", "reason", "message"), REFUSALS.values(), ids=REFUSALS)
+def test_what_is_wrong_is_said_with_field_limit_and_fix(
+    raw: dict[str, Any], reason: str, message: str
+) -> None:
+    (decision,) = decisions(raw).values()
+    assert decision.in_force is None
+    assert decision.refusal is not None
+    assert decision.refusal.reason == reason
+    assert decision.refusal.message.startswith(message)
+    assert decision.refusal.message.endswith("no number of this object is in force")
+
+
+def test_a_valid_object_is_in_force() -> None:
+    (decision,) = decisions(body()).values()
+    assert decision.accepted
+    assert decision.in_force == threshold()
+
+
+def test_the_older_of_two_wins_and_the_newer_names_it() -> None:
+    found = decisions(body("a", created=LATER), body("b"))
+    assert found["b"].accepted
+    assert found["a"].refusal == Refusal(
+        "Conflict",
+        f"b is older and already sets critical of {RATE} for *; change or delete one of them;"
+        " no number of this object is in force",
+    )
+
+
+def test_within_the_same_second_the_name_decides() -> None:
+    found = decisions(body("b"), body("a"))
+    assert (found["a"].accepted, found["b"].accepted) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        body("b", PNL, match={"symbol": "AAPL"}),
+        body("b", PNL),
+        body("b", LATENCY, critical={"threshold": 1}),
+        body("b", PNL, match={"symbol": "TSLA"}, warning={"threshold": 0.01}),
+    ],
+    ids=["another scope", "the whole namespace", "another alert", "another tier"],
+)
+def test_there_is_no_conflict_with(other: dict[str, Any]) -> None:
+    found = decisions(body("a", PNL, match={"symbol": "TSLA"}), other)
+    assert all(decision.accepted for decision in found.values())
+
+
+def test_an_expired_object_stands_in_nobodys_way() -> None:
+    found = decisions(body("a", expiresAt="2026-11-23T11:59:59Z"), body("b", created=LATER))
+    assert all(decision.accepted for decision in found.values())
+
+
+def test_a_bad_edit_leaves_the_last_accepted_generation_in_force() -> None:
+    before = threshold()
+    edited = candidate(body(generation=2, critical={"threshold": 7}), previous=before)
+    (decision,) = decide([edited], NOW).values()
+    assert decision.in_force == before
+    assert decision.refusal is not None
+    assert decision.refusal.message.endswith("; generation 1 stays in force")
+
+
+def test_an_edit_that_runs_into_an_older_object_leaves_the_generation_before_in_force() -> None:
+    before = threshold("b", PNL, match={"symbol": "AAPL"}, created=LATER)
+    edited = body("b", PNL, match={"symbol": "TSLA"}, created=LATER, generation=2)
+    older = candidate(body("a", PNL, match={"symbol": "TSLA"}))
+    found = decide([older, candidate(edited, before)], NOW)
+    assert found["a"].accepted
+    assert found["b"].in_force == before
+    assert found["b"].refusal is not None
+    assert found["b"].refusal.reason == "Conflict"
+
+
+def test_an_older_object_takes_over_what_a_newer_one_has() -> None:
+    """Also where the newer one was there first with this scope: age decides, not history."""
+    newer = body("b", PNL, match={"symbol": "TSLA"}, created=LATER)
+    before = threshold("b", PNL, match={"symbol": "TSLA"}, created=LATER)
+    older = body("a", PNL, match={"symbol": "TSLA"}, generation=2)
+    found = decide([candidate(newer, before), candidate(older)], NOW)
+    assert found["a"].accepted
+    assert found["b"].in_force is None
+
+
+@st.composite
+def objects(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """A handful of objects that get in each other's way."""
+    names = draw(st.lists(st.sampled_from("abcdef"), unique=True, max_size=6))
+    return [draw(an_object(name)) for name in names]
+
+
+@st.composite
+def an_object(draw: st.DrawFn, name: str) -> dict[str, Any]:
+    numbers = st.sampled_from([0.01, 0.02, 0.5, 7.0])
+    tiers = draw(
+        st.dictionaries(
+            st.sampled_from(["warning", "critical"]),
+            numbers.map(lambda number: {"threshold": number}),
+            min_size=1,
+        )
+    )
+    match = draw(st.sampled_from([{}, {"symbol": "A"}, {"symbol": "B"}, {"route": "/"}]))
+    created = NOW - timedelta(seconds=draw(st.integers(0, 2)))
+    expires = draw(st.sampled_from([None, "2026-11-23T11:00:00Z", "2026-11-24T00:00:00Z"]))
+    spec: dict[str, Any] = {"match": match, **tiers}
+    if expires:
+        spec["expiresAt"] = expires
+    return body(name, PNL, created=created.isoformat(), **spec)
+
+
+@given(objects(), st.randoms(use_true_random=False))
+def test_random_objects_agree_with_a_model_in_any_order(
+    bodies: list[dict[str, Any]], random: Any
+) -> None:
+    expected = model(bodies)
+    random.shuffle(bodies)
+    found = decisions(*bodies)
+    assert {name for name, decision in found.items() if decision.accepted} == expected
+
+
+def model(bodies: list[dict[str, Any]]) -> set[str]:
+    """Accepted: valid, and no accepted older one that holds sets a tier of the same scope."""
+    accepted: set[str] = set()
+    taken: set[tuple[str, str]] = set()
+    for raw in sorted(bodies, key=lambda b: (parse(b), b["metadata"]["name"])):
+        spec = raw["spec"]
+        numbers = [spec[tier]["threshold"] for tier in ("warning", "critical") if tier in spec]
+        good = (
+            "route" not in spec["match"] and max(numbers) <= 1 and numbers == sorted(set(numbers))
+        )
+        holds = spec.get("expiresAt", "9") > NOW.isoformat()
+        wanted = {(t, str(spec["match"])) for t in ("warning", "critical") if t in spec and holds}
+        if good and not wanted & taken:
+            accepted.add(raw["metadata"]["name"])
+            taken |= wanted
+    return accepted
+
+
+def parse(raw: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(raw["metadata"]["creationTimestamp"]).astimezone(UTC)

@@ -1,0 +1,367 @@
+"""Turns of the reconciler: what is written, what isn't, and when it is tried again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.unit.operator.fakes import Bench
+from tests.unit.operator.objects import PNL, body, threshold
+from tests.unit.operator.test_effect import perfect
+
+from threshold_operator.kube import GoneError, KubeError
+
+TSLA: dict[str, Any] = {"match": {"symbol": "TSLA"}, "critical": {"threshold": 0.03}}
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+async def proven(bench: Bench) -> None:
+    """One object, tsla, that Prometheus evaluates."""
+    bench.cluster.create(body("tsla", PNL, **TSLA))
+    await bench.turn()
+    bench.prometheus.seen = perfect(threshold("tsla", PNL, **TSLA))
+    await bench.turn(after=2)
+    assert bench.cluster.condition("tsla") == ("True", "Effective")
+
+
+async def test_an_object_costs_one_rule_one_status_and_one_more_when_it_arrives(
+    bench: Bench,
+) -> None:
+    bench.cluster.create(body("tsla", PNL, **TSLA))
+    await bench.turn()
+    assert bench.cluster.condition("tsla") == ("False", "Propagating")
+    assert bench.cluster.writes == {"rule": 1, "status": 1}
+    bench.prometheus.seen = perfect(threshold("tsla", PNL, **TSLA))
+    await bench.turn(after=2)
+    assert bench.cluster.condition("tsla") == ("True", "Effective")
+    assert bench.cluster.writes == {"rule": 1, "status": 2}
+    assert bench.count("threshold_propagation_seconds_sum") == 2
+
+
+async def test_turns_over_unchanged_objects_write_nothing(bench: Bench) -> None:
+    await proven(bench)
+    before = dict(bench.cluster.writes)
+    for _ in range(5):
+        await bench.relist()
+    assert bench.cluster.writes == before
+    assert len(bench.cluster.events) == 1
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["with Prometheus", "without Prometheus"])
+async def test_a_restart_over_unchanged_objects_writes_nothing(asked: bool) -> None:
+    bench = Bench(prometheus=asked)
+    bench.cluster.create(
+        body("tsla", PNL, **TSLA),
+        body("a", created="2026-11-23T10:00:00Z"),
+        body("b", created="2026-11-23T11:00:00Z"),
+        body("bad", "StocksNothing"),
+        body("over", PNL, match={"symbol": "A"}, expiresAt="2026-11-23T11:00:00Z"),
+    )
+    bench.prometheus.seen = perfect(threshold("tsla", PNL, **TSLA))
+    await bench.turn()
+    before = dict(bench.cluster.writes)
+    bench.restart()
+    await bench.turn()
+    assert bench.cluster.writes == before
+    assert bench.count("thresholds_reconciles_total", result="unchanged") == 5
+
+
+async def test_a_restart_while_prometheus_is_down_writes_nothing(bench: Bench) -> None:
+    await proven(bench)
+    before = dict(bench.cluster.writes)
+    bench.restart()
+    bench.prometheus.seen = None
+    await bench.turn()
+    await bench.turn(after=30)
+    assert bench.cluster.writes == before
+
+
+async def test_a_proof_outlives_a_restart_of_prometheus_but_not_its_loss(bench: Bench) -> None:
+    await proven(bench)
+    bench.prometheus.seen = None
+    await bench.turn(after=30)
+    assert bench.cluster.condition("tsla") == ("True", "Effective")
+    await bench.turn(after=35)
+    assert bench.cluster.condition("tsla") == ("Unknown", "PrometheusUnreachable")
+    assert bench.cluster.thresholds["tsla"]["status"]["state"] == "unknown"
+    bench.prometheus.seen = perfect(threshold("tsla", PNL, **TSLA))
+    await bench.turn(after=30)
+    assert bench.cluster.condition("tsla") == ("True", "Effective")
+
+
+async def test_the_proof_of_one_generation_is_none_of_the_next(bench: Bench) -> None:
+    await proven(bench)
+    bench.cluster.edit("tsla", match={"symbol": "TSLA"}, critical={"threshold": 0.04})
+    await bench.relist()
+    assert bench.cluster.exprs("tsla") == ["vector(0.04)"]
+    assert bench.cluster.condition("tsla") == ("False", "Propagating")
+
+
+async def test_a_proof_that_is_contradicted_by_a_failing_rule_ends_at_once(bench: Bench) -> None:
+    await proven(bench)
+    assert bench.prometheus.seen is not None
+    name = "stocks.threshold.tsla"
+    (rule,) = bench.prometheus.seen.groups[name]
+    broken = {name: (replace(rule, health="err", error="out of memory"),)}
+    bench.prometheus.seen = replace(bench.prometheus.seen, groups=broken)
+    await bench.turn(after=30)
+    assert bench.cluster.condition("tsla") == ("False", "Rejected")
+
+
+async def test_an_expiry_is_noticed_without_any_event_and_without_prometheus() -> None:
+    bench = Bench(prometheus=False)
+    bench.cluster.create(body("brief", expiresAt="2026-11-23T12:00:10Z"))
+    await bench.turn()
+    assert bench.cluster.condition("brief") == ("Unknown", "PrometheusNotConfigured")
+    await bench.turn(after=10)
+    assert bench.cluster.condition("brief") == ("False", "Expired")
+
+
+async def test_a_newer_object_takes_over_when_the_older_expires(bench: Bench) -> None:
+    bench.cluster.create(
+        body("older", expiresAt="2026-11-23T12:00:10Z"),
+        body("newer", created="2026-11-23T11:00:00Z", critical={"threshold": 0.06}),
+    )
+    await bench.turn()
+    assert bench.cluster.condition("newer", "Accepted") == ("False", "Conflict")
+    await bench.turn(after=10)
+    assert bench.cluster.condition("newer", "Accepted") == ("True", "Accepted")
+    assert bench.cluster.exprs("newer") == ["vector(0.06)"]
+
+
+async def test_an_object_that_loses_its_claim_loses_its_groups_but_not_its_rule(
+    bench: Bench,
+) -> None:
+    bench.cluster.create(
+        body("older", PNL, match={"symbol": "AAPL"}),
+        body("newer", PNL, created="2026-11-23T11:00:00Z", **TSLA),
+    )
+    await bench.turn()
+    bench.cluster.edit("older", match={"symbol": "TSLA"}, critical={"threshold": 0.07})
+    await bench.relist()
+    assert bench.cluster.exprs("newer") == []
+    bench.cluster.edit("older", match={"symbol": "MSFT"}, critical={"threshold": 0.07})
+    await bench.relist()
+    assert bench.cluster.exprs("newer") == ["vector(0.03)"]
+
+
+async def test_a_bad_edit_keeps_the_rule_also_after_a_restart(bench: Bench) -> None:
+    bench.cluster.create(body("tight"))
+    await bench.turn()
+    bench.cluster.edit("tight", critical={"threshold": 7})
+    await bench.relist()
+    bench.restart()
+    await bench.relist()
+    assert bench.cluster.exprs("tight") == ["vector(0.05)"]
+    assert bench.cluster.writes["rule"] == 1
+    assert bench.cluster.thresholds["tight"]["status"]["acceptedGeneration"] == 1
+
+
+async def test_killed_between_rule_and_status_it_makes_up_for_the_status(bench: Bench) -> None:
+    bench.cluster.create(body("tight"))
+    bench.cluster.failures["status"] = KubeError("connection reset")
+    await bench.turn()
+    assert bench.cluster.writes == {"rule": 1}
+    del bench.cluster.failures["status"]
+    bench.restart()
+    await bench.turn()
+    assert bench.cluster.writes == {"rule": 1, "status": 1}
+
+
+async def test_what_fails_is_tried_again_ever_more_slowly(bench: Bench) -> None:
+    bench.cluster.create(body("tight"))
+    bench.cluster.failures["rule"] = KubeError("HTTP 500", 500)
+    tries = []
+    for second in range(40):
+        before = bench.count("thresholds_reconciles_total", result="error")
+        await bench.turn(after=1)
+        if bench.count("thresholds_reconciles_total", result="error") > before:
+            tries.append(second)
+    assert tries == [0, 2, 6, 14, 30]
+    del bench.cluster.failures["rule"]
+    await bench.turn(after=40)
+    assert bench.cluster.exprs("tight") == ["vector(0.05)"]
+
+
+async def test_one_object_that_fails_holds_up_no_other(bench: Bench) -> None:
+    bench.cluster.create(body("a", "StocksNothing"), body("b"))
+    bench.cluster.failures["rule"] = KubeError("HTTP 500", 500)
+    await bench.turn()
+    assert bench.cluster.condition("a", "Accepted") == ("False", "UnknownAlert")
+
+
+REFUSALS = {
+    "a rule that a webhook refuses": (KubeError("webhook denied", 422), "webhook denied"),
+    "a missing right": (KubeError("forbidden", 403), "forbidden"),
+    "a missing CRD": (GoneError("not found", 404), "install prometheus-operator"),
+}
+
+
+@pytest.mark.parametrize(("error", "words"), REFUSALS.values(), ids=REFUSALS)
+async def test_what_a_person_can_mend_is_in_the_status(
+    bench: Bench, error: KubeError, words: str
+) -> None:
+    bench.cluster.create(body("tight"))
+    bench.cluster.failures["rule"] = error
+    await bench.turn()
+    assert bench.cluster.condition("tight") == ("False", "Rejected")
+    assert words in bench.cluster.thresholds["tight"]["status"]["conditions"][1]["message"]
+    del bench.cluster.failures["rule"]
+    await bench.turn(after=2)
+    assert bench.cluster.exprs("tight") == ["vector(0.05)"]
+
+
+async def test_without_prometheus_operator_the_objects_are_served_all_the_same(
+    bench: Bench,
+) -> None:
+    bench.cluster.create(body("bad", "StocksNothing"))
+    bench.cluster.failures["list_rules"] = GoneError("no such resource", 404)
+    await bench.turn()
+    assert bench.cluster.condition("bad", "Accepted") == ("False", "UnknownAlert")
+
+
+async def test_nothing_is_decided_before_everything_was_listed(bench: Bench) -> None:
+    bench.cluster.create(body("older"), body("newer", created="2026-11-23T11:00:00Z"))
+    bench.cluster.failures["list"] = KubeError("HTTP 503", 503)
+    bench.store.thresholds.put(bench.cluster.thresholds["newer"])
+    await bench.turn()
+    assert not bench.cluster.writes
+    assert not bench.health.synced
+    del bench.cluster.failures["list"]
+    await bench.turn(after=2)
+    assert bench.cluster.condition("newer", "Accepted") == ("False", "Conflict")
+    assert bench.health.synced
+
+
+async def test_a_lost_event_is_made_up_for_by_the_next_list(bench: Bench) -> None:
+    bench.cluster.create(body("tight"))
+    await bench.turn()
+    bench.cluster.edit_rule("threshold-tight", labels={"app.kubernetes.io/managed-by": "x"})
+    bench.cluster.create(body("late", PNL))
+    await bench.turn(after=59)
+    assert "threshold-late" not in bench.cluster.rules
+    await bench.turn(after=1)
+    assert bench.cluster.exprs("late") == ["vector(0.05)"]
+    assert bench.count("thresholds_missed_changes_total") == 2
+
+
+async def test_labels_that_others_add_to_a_rule_start_no_writes(bench: Bench) -> None:
+    bench.cluster.create(body("tight"))
+    await bench.turn()
+    labels = bench.cluster.rules["threshold-tight"]["metadata"]["labels"] | {"team": "desk"}
+    bench.store.rules.put(bench.cluster.edit_rule("threshold-tight", labels=labels))
+    await bench.turn()
+    assert bench.cluster.writes["rule"] == 1
+
+
+async def test_an_api_server_that_changes_what_we_write_is_not_fought(bench: Bench) -> None:
+    """A mutating webhook: we write, it changes, and that is the end of it."""
+    apply_rule = bench.cluster.apply_rule
+
+    async def mutated(manifest: dict[str, Any]) -> dict[str, Any]:
+        await apply_rule(manifest)
+        name = manifest["metadata"]["name"]
+        bench.cluster.rules[name]["spec"]["groups"][0]["interval"] = "1m"
+        return bench.cluster.edit_rule(name)
+
+    bench.cluster.apply_rule = mutated  # type: ignore[method-assign]
+    bench.cluster.create(body("tight"))
+    for _ in range(3):
+        await bench.relist()
+    assert bench.cluster.writes["rule"] == 1
+
+
+async def test_a_rule_of_somebody_else_is_left_alone(bench: Bench) -> None:
+    bench.cluster.create(body("tight"))
+    foreign: dict[str, Any] = {
+        "metadata": {"name": "threshold-tight", "labels": {}, "resourceVersion": "1"},
+        "spec": {},
+    }
+    bench.cluster.rules["threshold-tight"] = foreign
+    await bench.turn()
+    assert bench.cluster.condition("tight") == ("False", "Rejected")
+    assert bench.cluster.rules["threshold-tight"] is foreign
+
+
+async def test_a_deleted_object_leaves_nothing_to_do(bench: Bench) -> None:
+    bench.cluster.create(body("tight"))
+    await bench.turn()
+    gone = bench.cluster.thresholds.pop("tight")
+    bench.store.thresholds.drop(gone)
+    before = dict(bench.cluster.writes)
+    await bench.relist()
+    assert bench.cluster.writes == before
+
+
+async def test_an_object_that_goes_between_list_and_write_is_forgotten(bench: Bench) -> None:
+    bench.cluster.create(body("tight"))
+    bench.store.thresholds.put(bench.cluster.thresholds["tight"])
+    await bench.turn()
+    bench.cluster.edit("tight", critical={"threshold": 0.06})
+    bench.store.thresholds.put(bench.cluster.thresholds.pop("tight"))
+    await bench.turn()
+    assert "tight" not in bench.store.thresholds
+
+
+async def test_people_are_told_of_arrival_and_refusal_only(bench: Bench) -> None:
+    await proven(bench)
+    bench.cluster.edit("tsla", match={"symbol": "TSLA"}, critical={"threshold": 7})
+    await bench.relist()
+    assert [event["reason"] for event in bench.cluster.events] == ["Effective", "OutOfBounds"]
+    assert bench.cluster.events[1]["involvedObject"]["uid"] == "uid-of-tsla"
+
+
+async def test_an_event_that_cannot_be_written_holds_up_nothing(bench: Bench) -> None:
+    bench.cluster.failures["event"] = KubeError("forbidden", 403)
+    await proven(bench)
+
+
+async def test_prometheus_is_asked_often_while_something_is_awaited_else_rarely(
+    bench: Bench,
+) -> None:
+    bench.cluster.create(body("tsla", PNL, **TSLA))
+    await looks(bench, 0)
+    assert await looks(bench, 10) == 5
+    bench.prometheus.seen = perfect(threshold("tsla", PNL, **TSLA))
+    assert await looks(bench, 2) == 1
+    assert await looks(bench, 60) == 2
+
+
+async def test_a_prometheus_that_is_down_is_asked_ever_more_rarely(bench: Bench) -> None:
+    bench.cluster.create(body("tsla", PNL, **TSLA))
+    await looks(bench, 0)
+    bench.prometheus.seen = None
+    assert await looks(bench, 120) <= 7
+
+
+async def test_nobody_is_asked_where_there_are_no_objects(bench: Bench) -> None:
+    assert await looks(bench, 120) == 0
+
+
+async def looks(bench: Bench, seconds: int) -> int:
+    """How often Prometheus is asked in so many turns of one second."""
+    before = bench.prometheus.looks
+    for _ in range(seconds or 1):
+        await bench.turn(after=1 if seconds else 0)
+    return bench.prometheus.looks - before
+
+
+async def test_the_objects_are_counted_by_what_holds_for_them(bench: Bench) -> None:
+    await proven(bench)
+    bench.cluster.create(body("bad", "StocksNothing"))
+    await bench.relist()
+    assert bench.count("threshold_objects", state="Ready") == 1
+    assert bench.count("threshold_objects", state="UnknownAlert") == 1
+
+
+async def test_a_mistake_of_ours_with_one_object_ends_nothing(bench: Bench) -> None:
+    bench.cluster.create(body("a"), body("b", PNL))
+    del bench.cluster.thresholds["a"]["metadata"]["namespace"]
+    await bench.turn()
+    assert bench.cluster.exprs("b") == ["vector(0.05)"]
+    assert bench.count("thresholds_reconciles_total", result="error") == 1

@@ -1,0 +1,141 @@
+"""The status as a whole, and the Events that go with it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.unit.operator.objects import CATALOGUE, LATENCY, NOW, PNL, threshold
+
+from threshold_operator.effect import Verdict
+from threshold_operator.precedence import Decision, Refusal
+from threshold_operator.status import desired_status, same_status, transitions
+
+GOOD = Decision("tight", "u", 1, threshold(), None)
+REFUSED = Decision("tight", "u", 2, threshold(), Refusal("OutOfBounds", "is 7"))
+NOTHING = Decision("tight", "u", 1, None, Refusal("UnknownAlert", "no such"))
+
+PROVEN = Verdict("True", "Effective", "Prometheus evaluates critical 0.05")
+ON_ITS_WAY = Verdict("False", "Propagating", "not yet")
+SILENT = Verdict("Unknown", "PrometheusUnreachable", "no answer")
+
+
+def status(
+    decision: Decision = GOOD,
+    verdict: Verdict | None = PROVEN,
+    previous: dict[str, Any] | None = None,
+    seconds: int = 0,
+) -> dict[str, Any]:
+    now = NOW + timedelta(seconds=seconds)
+    return desired_status(decision, verdict, "inactive", CATALOGUE, previous or {}, now)
+
+
+def conditions(found: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {c["type"]: (c["status"], c["reason"]) for c in found["conditions"]}
+
+
+def test_a_status_says_what_is_in_force_beside_the_defaults() -> None:
+    found = status(Decision("lat", "u", 3, threshold("lat", LATENCY, match={"route": "/x"},
+        warning={"threshold": 1}, critical={"threshold": 2}, generation=3), None))  # fmt: skip
+    del found["conditions"]
+    assert found == {
+        "observedGeneration": 3,
+        "acceptedGeneration": 3,
+        "scope": "route=/x",
+        "rule": "threshold-lat",
+        "state": "inactive",
+        "tiers": {"warning": {"threshold": 1, "default": 0.5}, "critical": {"threshold": 2}},
+    }
+
+
+READY = {
+    "accepted and effective": (GOOD, PROVEN, ("True", "Ready")),
+    "accepted and on its way": (GOOD, ON_ITS_WAY, ("False", "Propagating")),
+    "accepted and nobody to ask": (GOOD, SILENT, ("Unknown", "PrometheusUnreachable")),
+    "refused with an older generation in force": (REFUSED, None, ("False", "OutOfBounds")),
+    "refused with nothing in force": (NOTHING, None, ("False", "UnknownAlert")),
+}
+
+
+@pytest.mark.parametrize(("decision", "verdict", "ready"), READY.values(), ids=READY)
+def test_ready_is_both(decision: Decision, verdict: Verdict | None, ready: tuple[str, str]) -> None:
+    assert conditions(status(decision, verdict))["Ready"] == ready
+
+
+def test_a_refused_edit_is_not_effective_and_says_what_is() -> None:
+    found = status(REFUSED, None)
+    assert conditions(found)["Effective"] == ("False", "NotAccepted")
+    assert found["conditions"][1]["message"] == "not accepted; generation 1 stays in force"
+    assert (found["observedGeneration"], found["acceptedGeneration"]) == (2, 1)
+
+
+def test_where_nothing_is_in_force_no_numbers_are_shown() -> None:
+    found = status(NOTHING, None)
+    assert found.keys() == {"observedGeneration", "state", "conditions"}
+    assert found["conditions"][1]["message"] == "not accepted, so Prometheus never sees it"
+
+
+def test_the_time_of_a_transition_moves_only_with_the_status() -> None:
+    first = status(verdict=ON_ITS_WAY)
+    later = Verdict("False", "NotSelected", "not at all")
+    second = status(verdict=later, previous=first, seconds=60)
+    third = status(verdict=PROVEN, previous=second, seconds=90)
+    times = [found["conditions"][1]["lastTransitionTime"] for found in (first, second, third)]
+    assert times == ["2026-11-23T12:00:00Z", "2026-11-23T12:00:00Z", "2026-11-23T12:01:30Z"]
+
+
+def test_the_same_again_is_the_same() -> None:
+    first = status()
+    assert same_status(first, status(previous=first, seconds=300))
+
+
+def test_what_others_note_in_the_status_is_theirs() -> None:
+    live = status()
+    live["conditions"].append({"type": "Reviewed", "status": "True"})
+    assert same_status(live, status(previous=live))
+
+
+DIFFERENT: dict[str, dict[str, Any]] = {
+    "nothing yet": {},
+    "another state": status() | {"state": "firing"},
+    "another generation": status() | {"observedGeneration": 0},
+    "a condition that is missing": status() | {"conditions": status()["conditions"][1:]},
+    "no conditions": status() | {"conditions": None},
+    "numbers of another time": status() | {"tiers": {}},
+}
+
+
+@pytest.mark.parametrize("live", DIFFERENT.values(), ids=DIFFERENT)
+def test_a_status_is_written_over(live: dict[str, Any]) -> None:
+    assert not same_status(live, status())
+
+
+def test_a_field_that_no_longer_holds_is_taken_away() -> None:
+    live = status()
+    assert not same_status(live, status(NOTHING, None, previous=live))
+
+
+EVENTS = {
+    "arrival": (status(verdict=ON_ITS_WAY), PROVEN, GOOD, [("Normal", "Effective")]),
+    "no news": (status(), PROVEN, GOOD, []),
+    "on its way, which is no news": ({}, ON_ITS_WAY, GOOD, []),
+    "a refusal, told once": (status(), None, REFUSED, [("Warning", "OutOfBounds")]),
+    "silence": (status(), SILENT, GOOD, [("Warning", "PrometheusUnreachable")]),
+}
+
+
+@pytest.mark.parametrize(("before", "verdict", "decision", "events"), EVENTS.values(), ids=EVENTS)
+def test_people_are_told_of(
+    before: dict[str, Any],
+    verdict: Verdict | None,
+    decision: Decision,
+    events: list[tuple[str, str]],
+) -> None:
+    wanted = status(decision, verdict, before)
+    assert [event[:2] for event in transitions(before, wanted)] == events
+
+
+def test_numbers_are_shown_as_the_user_wrote_them() -> None:
+    found = status(Decision("a", "u", 1, threshold(alert=PNL, critical={"threshold": 1e-4}), None))
+    assert found["tiers"]["critical"]["threshold"] == 0.0001

@@ -1,0 +1,85 @@
+"""Events and lists, late or twice: what is newest is known, and each change is looked at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from threshold_operator.store import Shelf, Store
+
+
+def body(name: str = "a", version: int = 1, uid: str = "u1") -> dict[str, Any]:
+    return {"metadata": {"name": name, "uid": uid, "resourceVersion": str(version)}}
+
+
+@pytest.fixture
+def heard() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def shelf(heard: list[str]) -> Shelf:
+    return Shelf(heard.append)
+
+
+def test_each_version_is_news_once(shelf: Shelf, heard: list[str]) -> None:
+    for version in (1, 1, 2, 2):
+        shelf.put(body(version=version))
+    assert heard == ["a", "a"]
+
+
+def test_an_older_version_never_replaces_a_newer(shelf: Shelf, heard: list[str]) -> None:
+    shelf.put(body(version=10))
+    shelf.put(body(version=9))
+    assert shelf["a"] == body(version=10)
+    assert heard == ["a"]
+
+
+def test_our_own_write_is_no_news_nor_is_the_event_that_tells_of_it(
+    shelf: Shelf, heard: list[str]
+) -> None:
+    shelf.keep(body(version=5))
+    shelf.put(body(version=5))
+    assert heard == []
+
+
+def test_the_end_of_an_earlier_object_is_not_that_of_its_successor(
+    shelf: Shelf, heard: list[str]
+) -> None:
+    shelf.put(body(version=7, uid="u2"))
+    shelf.drop(body(version=6, uid="u1"))
+    assert "a" in shelf
+    shelf.drop(body(version=8, uid="u2"))
+    assert "a" not in shelf
+    assert heard == ["a", "a"]
+
+
+def test_a_list_brings_what_events_missed_and_counts_it(shelf: Shelf, heard: list[str]) -> None:
+    for name in ("same", "changed", "gone"):
+        shelf.put(body(name))
+    heard.clear()
+    missed = shelf.replace([body("same"), body("changed", 2), body("new")], shelf.snapshot())
+    assert sorted(heard) == ["changed", "gone", "new"]
+    assert missed == 3
+    assert "gone" not in shelf
+
+
+def test_a_list_doesn_t_undo_what_events_told_while_it_was_on_its_way(shelf: Shelf) -> None:
+    shelf.put(body("old"))
+    before = shelf.snapshot()
+    shelf.put(body("fresh", 20))
+    shelf.put(body("old", 21))
+    assert shelf.replace([], before) == 0
+    assert "fresh" in shelf
+    assert "old" in shelf
+
+
+def test_a_rule_makes_its_object_dirty() -> None:
+    store = Store()
+    store.rules.put(body("threshold-tight"))
+    store.thresholds.put(body("other"))
+    assert store.changed.is_set()
+    assert store.take_dirty() == {"tight", "other"}
+    assert store.take_dirty() == set()
+    assert not store.changed.is_set()
