@@ -15,8 +15,10 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
@@ -84,6 +86,24 @@ class Tier(_Strict):
     threshold: FiniteFloat
 
 
+def _as_time(value: object) -> object:
+    """A bare number would pass for seconds since 1970."""
+    if isinstance(value, datetime) or (isinstance(value, str) and "T" in value.upper()):
+        return value
+    raise ValueError("must be a time such as 2026-12-24T21:00:00Z")
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("must lie within the years 1 to 9999 in UTC") from error
+
+
+#: Not strict: in JSON and YAML a time is a string.
+Moment = Annotated[
+    AwareDatetime, Field(strict=False), BeforeValidator(_as_time), AfterValidator(_in_utc)
+]
 LabelValue = Annotated[str, Field(min_length=1, max_length=128)]
 
 
@@ -95,8 +115,7 @@ class Spec(_Strict):
     warning: Tier | None = None
     critical: Tier | None = None
     mode: Literal["Enforce"] = "Enforce"
-    # Not strict: in JSON and YAML a time is a string.
-    expiresAt: Annotated[AwareDatetime, Field(strict=False)] | None = None  # noqa: N815
+    expiresAt: Moment | None = None  # noqa: N815
     reason: Annotated[str, Field(max_length=256)] = ""
 
     @model_validator(mode="after")
