@@ -33,7 +33,7 @@ async def test_a_deaf_gateway_keeps_its_socket_and_answers_nothing(
 
 
 async def test_deafness_ends_by_itself(ib: IB, control: Control) -> None:
-    await control.fault("deaf", seconds=0.6)
+    await control.fault("deaf", seconds=2)
     assert not await answers(ib, 0.2)
     assert await answers(ib, 20)
     assert (await control.state())["faults"] == {}
@@ -90,7 +90,7 @@ async def test_a_mute_gateway_does_what_it_is_told_and_loses_the_answer(
 async def test_refusing_drops_and_refuses_for_its_time(
     ib: IB, control: Control, clients: Clients
 ) -> None:
-    await control.fault("refuse", seconds=2)
+    await control.fault("refuse", seconds=4)
     await until(lambda: not ib.isConnected())
     with pytest.raises(ConnectionRefusedError):
         await clients.connect(seconds=1)
