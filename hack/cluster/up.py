@@ -14,11 +14,16 @@ from cluster.locks import only_one
 from cluster.release import Release, chart_exists
 from cluster.steps import Progress
 
+GRAFANA = f"{monitoring.STACK}-grafana"
 API = "http://127.0.0.1:8000"
 NEXT = "kubectl apply -f examples/rejection-rate.yaml"
 KEY_COMMAND = (
     f"kubectl -n {NAMESPACE} get secret stocks-api-keys -o jsonpath='{{.data.key}}' | base64 -d"
 )
+NO_GRAFANA = [
+    "Grafana        none: it cannot be built from language packages. Any Grafana will do: give it",
+    "               http://127.0.0.1:9090 and import charts/stocks-fastapi/files/dashboards/*.json",
+]
 
 
 def up(progress: Progress) -> str:
@@ -38,7 +43,7 @@ def summary(target: Target, seconds: float) -> str:
         *api,
         "Prometheus     http://127.0.0.1:9090",
         "Alertmanager   http://127.0.0.1:9093",
-        f"Grafana        {grafana(target)}",
+        *grafana(target),
         *path_hint(),
         "",
         f"{target.context} is ready after {seconds:.0f} s. Next:",
@@ -66,16 +71,18 @@ def gateway() -> str:
     return str(health.get("gateway", "unknown")).upper()
 
 
-def grafana(target: Target) -> str:
-    """How to open Grafana, or why there is none."""
+def grafana(target: Target) -> list[str]:
+    """How to open Grafana, or why there is none and what to do instead."""
     inside = ("--namespace", monitoring.NAMESPACE)
-    service = f"service/{monitoring.STACK}-grafana"
-    asked = subprocess.run(
-        target.kubectl("get", service, *inside), capture_output=True, check=False
-    )
-    if asked.returncode:
-        return "none: its image cannot be built here; dashboards are in charts/stocks-fastapi/files"
-    return f"kubectl -n {monitoring.NAMESPACE} port-forward {service} 3000:80"
+    ask = target.kubectl("get", f"service/{GRAFANA}", *inside)
+    if subprocess.run(ask, capture_output=True, check=False).returncode:
+        return NO_GRAFANA
+    get = f"kubectl -n {monitoring.NAMESPACE}"
+    password = f"get secret {GRAFANA} -o jsonpath='{{.data.admin-password}}' | base64 -d"
+    return [
+        f"Grafana        {get} port-forward svc/{GRAFANA} 3000:80, then http://127.0.0.1:3000",
+        f"               user admin, password: {get} {password}",
+    ]
 
 
 def path_hint() -> list[str]:
