@@ -23,6 +23,9 @@ from threshold_operator.render import number, threshold_group
 #: A rule reaches a Prometheus of prometheus-operator within 2 to 3 minutes (ConfigMap, kubelet
 #: sync, reload). A group that is still unknown after that isn't on its way.
 SELECTED_WITHIN = timedelta(minutes=3)
+#: Before that the stations on the way (loaded, evaluated, read) interest nobody: each would be a
+#: write of the status.
+SAID_AFTER = timedelta(seconds=30)
 
 PROPAGATING = "Propagating"
 NOT_SELECTED = "NotSelected"
@@ -166,7 +169,9 @@ def alert_state(
 
 
 def _patient(doubt: Verdict, applied: datetime, now: datetime) -> Verdict:
-    """What Prometheus hasn't picked up is on its way at first."""
+    """What Prometheus doesn't evaluate is on its way at first."""
+    if doubt.reason in (PROPAGATING, NOT_SELECTED) and now - applied < SAID_AFTER:
+        return Verdict("False", PROPAGATING, "on its way to Prometheus")
     if doubt.reason == NOT_SELECTED and now - applied < SELECTED_WITHIN:
         return Verdict("False", PROPAGATING, "Prometheus hasn't loaded the rule yet")
     return doubt

@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
-from uuid import uuid4
 
+from threshold_operator.backoff import Backoff
 from threshold_operator.catalogue import Catalogue
 from threshold_operator.effect import (
     PASSING,
@@ -27,10 +27,10 @@ from threshold_operator.effect import (
     alert_state,
     judge,
 )
+from threshold_operator.events import event
 from threshold_operator.health import Health, Metrics
 from threshold_operator.kube import GoneError, KubeError
 from threshold_operator.manifest import (
-    MANAGER,
     Manifest,
     applied_at,
     belongs_to,
@@ -38,7 +38,7 @@ from threshold_operator.manifest import (
     manifest,
     rule_name,
 )
-from threshold_operator.model import API_VERSION, KIND, parse_time
+from threshold_operator.model import parse_time
 from threshold_operator.planner import Planner
 from threshold_operator.precedence import Decision
 from threshold_operator.probe import CALM_SECONDS, Probe
@@ -46,7 +46,6 @@ from threshold_operator.status import (
     Status,
     condition_of,
     desired_status,
-    rfc3339,
     same_status,
     transitions,
 )
@@ -63,7 +62,6 @@ RESYNC_SECONDS = 60.0
 PROOF_SECONDS = 60.0
 #: Writes under way at once: enough to keep the API server busy, too few to be throttled.
 CONCURRENCY = 8
-LONGEST_BACKOFF_SECONDS = 60.0
 
 
 class Cluster(Protocol):
@@ -94,38 +92,6 @@ class Cluster(Protocol):
         ...
 
 
-class Backoff:
-    """When to try again what failed; each failure doubles the wait."""
-
-    def __init__(self) -> None:
-        self._failures: Counter[str] = Counter()
-        self._due: dict[str, float] = {}
-
-    def failed(self, name: str, now: float) -> float:
-        """It has to be tried again; returns when."""
-        self._failures[name] += 1
-        # 2**6 is beyond the longest wait; a larger power would overflow one day.
-        pause = min(2.0 ** min(self._failures[name], 6), LONGEST_BACKOFF_SECONDS)
-        self._due[name] = now + pause
-        return self._due[name]
-
-    def succeeded(self, name: str) -> None:
-        """Nothing is left to be tried."""
-        self._failures.pop(name, None)
-        self._due.pop(name, None)
-
-    def take_due(self, now: float) -> set[str]:
-        """What is to be tried now."""
-        due = {name for name, moment in self._due.items() if moment <= now}
-        for name in due:
-            del self._due[name]
-        return due
-
-    def next(self) -> float:
-        """When there is something to be tried."""
-        return min(self._due.values(), default=float("inf"))
-
-
 class Reconciler:
     """Owns every write. ``now`` is the wall clock, ``clock`` counts seconds and never jumps."""
 
@@ -151,7 +117,8 @@ class Reconciler:
         self._list_due = clock()
         self._judged_at = float("-inf")
         self._started = clock()
-        self._proven: dict[str, tuple[int, float]] = {}
+        #: By name: the object and generation last proven, and when.
+        self._proven: dict[str, tuple[str, int, float]] = {}
         self._waiting: set[str] = set()
         #: What we last wrote of each rule, and the version that the API server made of it.
         self._written: dict[str, tuple[Manifest, str]] = {}
@@ -169,6 +136,10 @@ class Reconciler:
         if self._store.complete:  # else a newer object might pass for the older one
             await self._reconcile_all(await self._names())
             self._health.synced = True
+        else:
+            self._store.changed.clear()  # the list is waited for, nothing else
+        if not (self._backoff or self._list_backoff):
+            self._metrics.last_success.set_to_current_time()
         self._health.turned()
 
     async def _rest(self) -> None:
@@ -250,10 +221,8 @@ class Reconciler:
         """One object; whatever goes wrong with it is its own problem, and tried again."""
         result = "error"
         try:
-            decision = self._planner.decisions.get(name)
-            changed = await self._bring_in_line(decision) if decision else self._forget(name)
+            changed = await self._bring_in_line(name)
             result = "changed" if changed else "unchanged"
-            self._metrics.last_success.set_to_current_time()
         except GoneError:
             self._forget_deleted(name)
         except KubeError as error:
@@ -263,20 +232,24 @@ class Reconciler:
             log.exception("%s: a mistake of ours", name)
             self._backoff.failed(name, self._clock())
         self._metrics.reconciles.labels(result).inc()
+        self._health.turned()  # a turn over very many objects takes its time
 
-    async def _bring_in_line(self, decision: Decision) -> bool:
-        obstacle = None
-        wrote_rule = False
+    async def _bring_in_line(self, name: str) -> bool:
+        """Returns whether anything was written."""
+        body, decision = self._store.thresholds.get(name), self._planner.decisions.get(name)
+        if body is None or decision is None:
+            return self._forget(name)
+        obstacle, wrote_rule = None, False
         try:
-            wrote_rule = await self._sync_rule(decision)
-            self._backoff.succeeded(decision.name)
+            wrote_rule = await self._sync_rule(body, decision)
+            self._backoff.succeeded(name)
         except RefusedError as error:
             obstacle = Verdict("False", REJECTED, str(error))
-            self._backoff.failed(decision.name, self._clock())
-        return await self._sync_status(decision, obstacle) or wrote_rule
+            self._backoff.failed(name, self._clock())
+        return await self._sync_status(body, decision, obstacle) or wrote_rule
 
-    async def _sync_rule(self, decision: Decision) -> bool:
-        wanted = self._wanted_rule(decision)
+    async def _sync_rule(self, body: Body, decision: Decision) -> bool:
+        wanted = self._wanted_rule(body, decision)
         if wanted is None:
             return False
         name = wanted["metadata"]["name"]
@@ -288,8 +261,7 @@ class Reconciler:
         await self._apply_rule(wanted)
         return True
 
-    def _wanted_rule(self, decision: Decision) -> Manifest | None:
-        body = self._store.thresholds[decision.name]
+    def _wanted_rule(self, body: Body, decision: Decision) -> Manifest | None:
         threshold = decision.in_force or self._planner.previous(body)
         live = self._store.rules.get(rule_name(decision.name))
         if decision.in_force is None and (live is None or not belongs_to(live, decision.uid)):
@@ -313,30 +285,37 @@ class Reconciler:
         self._store.rules.keep(live)
         self._written[name] = (wanted, _version(live))
 
-    async def _sync_status(self, decision: Decision, obstacle: Verdict | None) -> bool:
-        body = self._store.thresholds[decision.name]
+    async def _sync_status(self, body: Body, decision: Decision, obstacle: Verdict | None) -> bool:
         before = body.get("status") or {}
         wanted = self._wanted_status(decision, obstacle, before)
         if same_status(before, wanted):
             return False
         self._metrics.writes.labels("status").inc()
-        self._store.thresholds.keep(await self._cluster.apply_status(body, wanted))
+        after = await self._cluster.apply_status(body, wanted)
+        self._store.thresholds.keep(after)
+        if after["metadata"].get("generation") != body["metadata"].get("generation"):
+            self._store.touch(decision.name)  # edited meanwhile: the event of it is no news now
         await self._announce(body, before, wanted)
         return True
 
     def _wanted_status(self, decision: Decision, obstacle: Verdict | None, before: Body) -> Status:
-        verdict, state = None, UNKNOWN
-        threshold = decision.in_force
-        if threshold is not None:
-            entry = self._catalogue[threshold.spec.alert]
-            state = alert_state(threshold, entry, self._probe.seen, self._overrides)
-            if state == UNKNOWN and self._probe.lost_for(self._clock()) < PROOF_SECONDS:
-                state = before.get("state", UNKNOWN)
-            if decision.accepted:
-                verdict = obstacle or self._verdict(decision, before)
-        if verdict is None:
-            self._waiting.discard(decision.name)
+        self._waiting.discard(decision.name)
+        verdict = None
+        if decision.accepted:
+            verdict = obstacle or self._verdict(decision, before)
+        state = self._state(decision, before)
         return desired_status(decision, verdict, state, self._catalogue, before, self._now())
+
+    def _state(self, decision: Decision, before: Body) -> str:
+        """Where nothing was heard for a moment only, what was known before."""
+        threshold = decision.in_force
+        if threshold is None:
+            return UNKNOWN
+        entry = self._catalogue[threshold.spec.alert]
+        state = alert_state(threshold, entry, self._probe.seen, self._overrides)
+        if state == UNKNOWN and self._probe.lost_for(self._clock()) < PROOF_SECONDS:
+            return str(before.get("state", UNKNOWN))
+        return state
 
     def _verdict(self, decision: Decision, before: Body) -> Verdict:
         assert decision.in_force is not None  # noqa: S101 - the caller made sure
@@ -348,7 +327,8 @@ class Reconciler:
             applied=self._applied(decision.name),
             now=self._now(),
         )
-        self._note_waiting(decision.name, verdict)
+        if verdict.reason == PROPAGATING:
+            self._waiting.add(decision.name)
         if verdict.status == "True":
             self._note_proof(decision, before)
         elif verdict.reason in PASSING and self._proof_holds(decision, before):
@@ -356,23 +336,19 @@ class Reconciler:
             return Verdict("True", old["reason"], old["message"])
         return verdict
 
-    def _note_waiting(self, name: str, verdict: Verdict) -> None:
-        if verdict.reason == PROPAGATING:
-            self._waiting.add(name)
-        else:
-            self._waiting.discard(name)
-
     def _note_proof(self, decision: Decision, before: Body) -> None:
         if not _was_proven(decision, before):
             elapsed = self._now() - self._applied(decision.name)
             self._metrics.propagation.observe(max(elapsed.total_seconds(), 0.0))
-        self._proven[decision.uid] = decision.generation, self._clock()
+        self._proven[decision.name] = decision.uid, decision.generation, self._clock()
 
     def _proof_holds(self, decision: Decision, before: Body) -> bool:
         """After a restart the status vouches for itself, until Prometheus was asked a few times."""
-        generation, proven_at = self._proven.get(decision.uid, (decision.generation, self._started))
+        unknown = decision.uid, decision.generation, self._started
+        uid, generation, proven_at = self._proven.get(decision.name, unknown)
+        same = (uid, generation) == (decision.uid, decision.generation)
         recent = self._clock() - proven_at < PROOF_SECONDS
-        return recent and generation == decision.generation and _was_proven(decision, before)
+        return same and recent and _was_proven(decision, before)
 
     def _applied(self, name: str) -> datetime:
         live = self._store.rules.get(rule_name(name))
@@ -383,7 +359,7 @@ class Reconciler:
         for level, reason, message in transitions(before, wanted):
             try:
                 self._metrics.writes.labels("event").inc()
-                await self._cluster.create_event(_event(body, level, reason, message, self._now()))
+                await self._cluster.create_event(event(body, level, reason, message, self._now()))
             except KubeError as error:
                 log.warning("can't tell of %s: %s", reason, error)  # the status says it anyway
 
@@ -392,6 +368,7 @@ class Reconciler:
         self._backoff.succeeded(name)
         self._waiting.discard(name)
         self._written.pop(rule_name(name), None)
+        self._proven.pop(name, None)
         return False
 
     def _forget_deleted(self, name: str) -> None:
@@ -429,26 +406,3 @@ def _was_proven(decision: Decision, before: Body) -> bool:
 
 def _version(body: Body) -> str:
     return str(body["metadata"].get("resourceVersion"))
-
-
-def _event(body: Body, level: str, reason: str, message: str, now: datetime) -> dict[str, Any]:
-    meta = body["metadata"]
-    return {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"name": f"{meta['name']}.{uuid4().hex[:16]}", "namespace": meta["namespace"]},
-        "involvedObject": {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
-            "name": meta["name"],
-            "namespace": meta["namespace"],
-            "uid": meta["uid"],
-        },
-        "type": level,
-        "reason": reason,
-        "message": message[:1024],
-        "source": {"component": MANAGER},
-        "firstTimestamp": rfc3339(now),
-        "lastTimestamp": rfc3339(now),
-        "count": 1,
-    }

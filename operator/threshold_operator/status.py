@@ -42,9 +42,9 @@ def desired_status(
     effective = verdict or Verdict("False", NOT_ACCEPTED, _not_accepted(decision))
     verdicts = {"Accepted": _accepted(decision), "Effective": effective}
     verdicts["Ready"] = _ready(verdicts)
-    status: Status = {"observedGeneration": decision.generation, "state": state}
+    status: Status = {"observedGeneration": decision.generation}
     if decision.in_force is not None:
-        status |= _in_force(decision.in_force, catalogue)
+        status |= {"state": state, **_in_force(decision.in_force, catalogue)}
     status["conditions"] = [
         _condition(kind, verdict, decision.generation, previous, now)
         for kind, verdict in verdicts.items()

@@ -80,7 +80,7 @@ def verdict(
     which: AlertThreshold,
     seen: Observation | Blind,
     *others: AlertThreshold,
-    applied: timedelta = timedelta(seconds=10),
+    applied: timedelta = timedelta(seconds=60),
     later: timedelta = timedelta(),
 ) -> Verdict:
     now = NOW + later
@@ -211,6 +211,14 @@ DOUBTS: dict[str, tuple[Change, str, str]] = {
 @pytest.mark.parametrize(("change", "reason", "message"), DOUBTS.values(), ids=DOUBTS)
 def test_there_is_no_proof_while(change: Change, reason: str, message: str) -> None:
     assert verdict(TSLA, change(perfect(TSLA))) == Verdict("False", reason, message)
+
+
+@pytest.mark.parametrize(
+    "change", [change for change, reason, _ in DOUBTS.values() if reason == "Propagating"]
+)
+def test_at_first_it_is_just_on_its_way_wherever_it_is(change: Change) -> None:
+    said = verdict(TSLA, change(perfect(TSLA)), applied=timedelta(seconds=29))
+    assert said == Verdict("False", "Propagating", "on its way to Prometheus")
 
 
 @pytest.mark.parametrize("case", ["the group isn't loaded", "the chart's rule isn't loaded"])

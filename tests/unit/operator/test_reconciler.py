@@ -308,6 +308,58 @@ async def test_an_object_that_goes_between_list_and_write_is_forgotten(bench: Be
     assert "tight" not in bench.store.thresholds
 
 
+async def test_an_edit_that_comes_while_the_status_is_written_is_not_lost(bench: Bench) -> None:
+    """The answer to our write already holds it, so its event is no news any more."""
+    apply_status = bench.cluster.apply_status
+
+    async def edited_meanwhile(body: Any, status: Any) -> Any:
+        bench.cluster.apply_status = apply_status  # type: ignore[method-assign]
+        bench.cluster.edit("tight", critical={"threshold": 0.06})
+        return await apply_status(body, status)
+
+    bench.cluster.apply_status = edited_meanwhile  # type: ignore[method-assign]
+    bench.cluster.create(body("tight"))
+    await bench.turn()
+    assert bench.store.changed.is_set()
+    await bench.turn()
+    assert bench.cluster.exprs("tight") == ["vector(0.06)"]
+    assert bench.cluster.thresholds["tight"]["status"]["observedGeneration"] == 2
+
+
+async def test_an_object_deleted_in_the_middle_of_a_turn_is_left_alone(bench: Bench) -> None:
+    apply_rule = bench.cluster.apply_rule
+
+    async def b_goes(manifest: Any) -> Any:
+        if "b" in bench.store.thresholds:
+            bench.store.thresholds.drop(bench.cluster.thresholds.pop("b"))
+        return await apply_rule(manifest)
+
+    bench.cluster.apply_rule = b_goes  # type: ignore[method-assign]
+    bench.cluster.create(body("a"), body("b", PNL))
+    await bench.turn()
+    assert bench.count("thresholds_reconciles_total", result="error") == 0
+    assert bench.cluster.condition("a", "Accepted") == ("True", "Accepted")
+
+
+async def test_the_last_success_stands_still_while_anything_fails(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.cluster.create(body("a", "StocksNothing"), body("b"))
+    bench.cluster.failures["rule"] = KubeError("HTTP 500", 500)
+    await bench.turn()
+    assert bench.count("thresholds_last_success_timestamp_seconds") == 0
+    del bench.cluster.failures["rule"]
+    await bench.turn(after=2)
+    assert bench.count("thresholds_last_success_timestamp_seconds") > 0
+
+
+async def test_what_a_person_has_to_mend_is_not_waited_for(bench: Bench) -> None:
+    bench.cluster.create(body("tight"))
+    bench.cluster.failures["rule"] = KubeError("forbidden", 403)
+    await looks(bench, 0)
+    assert await looks(bench, 29) == 0
+
+
 async def test_people_are_told_of_arrival_and_refusal_only(bench: Bench) -> None:
     await proven(bench)
     bench.cluster.edit("tsla", match={"symbol": "TSLA"}, critical={"threshold": 7})

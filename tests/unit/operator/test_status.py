@@ -72,7 +72,7 @@ def test_a_refused_edit_is_not_effective_and_says_what_is() -> None:
 
 def test_where_nothing_is_in_force_no_numbers_are_shown() -> None:
     found = status(NOTHING, None)
-    assert found.keys() == {"observedGeneration", "state", "conditions"}
+    assert found.keys() == {"observedGeneration", "conditions"}
     assert found["conditions"][1]["message"] == "not accepted, so Prometheus never sees it"
 
 
