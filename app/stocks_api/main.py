@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 # Kubernetes sends SIGKILL 30 s after SIGTERM; requests take at most two acknowledgement waits.
 _GRACE_SECONDS = 15
+_DRAIN_SECONDS = 5  # for what the gateway said last, if the database is slow
 _CANCEL_AGAIN_SECONDS = 0.5
 
 
@@ -137,6 +138,9 @@ async def _background(parts: Parts, on_crash: Callable[[], None]) -> AsyncIterat
         yield
     finally:
         await _end(others)  # the gateway is closed, so no new facts come
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await parts.writer.drain()
         await _end([writer])
         await parts.database.close()
 
@@ -157,10 +161,7 @@ def _start(
 
 
 async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel until it works: `wait_for`, which the client uses, can swallow a cancellation.
-
-    https://github.com/python/cpython/issues/86296, up to Python 3.11.
-    """
+    """Cancel until it works: a library that swallows a cancellation must not hang the end."""
     running = set(tasks)
     while running:
         for task in running:

@@ -8,7 +8,7 @@ on were read from its source (0.9.86) and are named where they matter.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -52,6 +52,8 @@ _NOT_ERRORS = frozenset({202, 2104, 2106, 2107, 2108, 2119, 2158})
 _UPSTREAM_LOST, _RESTORED_DATA_LOST, _RESTORED_DATA_KEPT = 1100, 1101, 1102
 _CLIENT_ID_IN_USE = 326
 _DELAYED = frozenset({3, 4})  # market data types: delayed, delayed frozen
+
+_BEYOND_REASON = 1e12  # shares or dollars; more does not fit the database either
 
 # Paper and simulated accounts begin with DU, live ones never do.
 _PAPER_PREFIX = "DU"
@@ -144,9 +146,13 @@ class IbGateway:
 
     async def connect(self) -> None:
         """Open a session and subscribe. Raises GatewayUnavailable."""
-        assert self._listeners is not None, "listen() comes first"  # noqa: S101
-        self._session = _Session(self._config, self._listeners)
+        self._session = self.new_session()
         await self._session.open()
+
+    def new_session(self) -> "_Session":
+        """A session that is not open yet."""
+        assert self._listeners is not None, "listen() comes first"  # noqa: S101 a wiring mistake
+        return _Session(self._config, self._listeners)
 
     async def round_trip(self) -> None:
         """Ask the gateway for its time. Raises GatewayUnavailable."""
@@ -189,8 +195,8 @@ class _Session:
     def __init__(self, config: GatewayConfig, listeners: Listeners) -> None:
         self._config = config
         self._to = listeners
-        self._ib = ibi.IB()  # type: ignore[no-untyped-call]
-        self._accounts: list[str] = []
+        self._ib = ibi.IB()
+        self._account = ""
         self._trades: dict[str, ibi.Trade] = {}  # our order id -> the client's object
         self._symbols: dict[int, str] = {}  # contract id -> symbol, of P&L subscriptions
         self._watched = [ibi.Stock(symbol, "SMART", "USD") for symbol in config.symbols]
@@ -209,9 +215,15 @@ class _Session:
                 config.host, config.port, config.client_id, timeout=config.request_timeout
             )
         except (OSError, TimeoutError) as error:
+            _restore_cancellation()
             raise GatewayUnavailable(self._explain(error), "connect") from error
-        self._accounts = self._ib.managedAccounts()
-        self._check_accounts()
+        accounts = self._ib.managedAccounts()
+        self._check(accounts)
+        if len(accounts) > 1:
+            log.warning("the gateway serves %s, only the first is used", accounts)
+        self._account = accounts[0]
+        for value in self._ib.accountValues(self._account):  # came while connecting
+            self._on_account_value(value)
         self.subscribe()
 
     async def round_trip(self) -> None:
@@ -223,7 +235,7 @@ class _Session:
         self.closed.set()
         transport = self._ib.client.conn.transport
         with suppress(OSError):  # the client's word for "half connected", it is lost anyhow
-            self._ib.disconnect()  # type: ignore[no-untyped-call]
+            self._ib.disconnect()
         if transport is not None and transport.get_write_buffer_size():
             transport.abort()  # nobody reads the rest, so closing politely would wait for ever
 
@@ -232,12 +244,12 @@ class _Session:
         what = self._hint or str(error) or type(error).__name__
         return f"cannot connect to {where}: {what}"
 
-    def _check_accounts(self) -> None:
+    def _check(self, accounts: Sequence[str]) -> None:
         """Simulated and live must never be mistaken: the account's name is the witness."""
-        paper = [account.startswith(_PAPER_PREFIX) for account in self._accounts]
+        paper = [account.startswith(_PAPER_PREFIX) for account in accounts]
         if self._config.live and any(paper):
             raise GatewayUnavailable(
-                f"STOCKS_GATEWAY_MODE is live, but the gateway serves {self._accounts}", "account"
+                f"STOCKS_GATEWAY_MODE is live, but the gateway serves {accounts}", "account"
             )
         if not self._config.live and not all(paper):
             raise GatewayUnavailable(
@@ -300,7 +312,7 @@ class _Session:
             orderType=request.order_type.value,
             tif=request.time_in_force.value,
             orderRef=order.id,
-            account=self._accounts[0] if self._accounts else "",
+            account=self._account,
         )
         if request.order_type is OrderType.LIMIT and request.limit_price is not None:
             ib_order.lmtPrice = float(request.limit_price)
@@ -399,15 +411,15 @@ class _Session:
         for single in self._ib.pnlSingle():
             self._ib.cancelPnLSingle(single.account, single.modelCode, single.conId)
         self._symbols.clear()
-        for account in self._accounts:
-            self._ib.reqPnL(account)
-        for position in self._ib.positions():
+        self._ib.reqPnL(self._account)
+        for position in self._ib.positions(self._account):
             self._follow_pnl(position)
 
     def _renew_positions(self, positions: Iterable[ibi.Position]) -> None:
-        for position in positions:
+        ours = [position for position in positions if position.account == self._account]
+        for position in ours:
             self._follow_pnl(position)
-        self._to.portfolio.replace_positions(_position(position) for position in positions)
+        self._to.portfolio.replace_positions(_position(position) for position in ours)
 
     def _follow_pnl(self, position: ibi.Position) -> None:
         contract_id = position.contract.conId
@@ -419,8 +431,8 @@ class _Session:
             self._ib.cancelPnLSingle(position.account, "", contract_id)
 
     def _on_position(self, position: ibi.Position) -> None:
-        self._to.portfolio.position_changed(_position(position))
-        if self._ib.isConnected():
+        if position.account == self._account:  # unknown while connecting; snapshot() comes then
+            self._to.portfolio.position_changed(_position(position))
             self._follow_pnl(position)
 
     def _on_pnl(self, pnl: ibi.PnL) -> None:
@@ -435,7 +447,7 @@ class _Session:
             self._to.portfolio.position_pnl_changed(pnl.account, symbol, unrealized)
 
     def _on_account_value(self, value: ibi.AccountValue) -> None:
-        if value.tag == "NetLiquidation":
+        if value.tag == "NetLiquidation" and value.account == self._account:
             self._to.portfolio.net_liquidation_changed(finite(value.value))
 
     # Market data
@@ -443,6 +455,16 @@ class _Session:
     def _on_tickers(self, tickers: Iterable[ibi.Ticker]) -> None:
         for ticker in tickers:
             self._to.quotes.ticked(_quote(ticker))
+
+
+def _restore_cancellation() -> None:
+    """Raise CancelledError if it was asked for, and swallowed by the client's `wait_for`.
+
+    https://github.com/python/cpython/issues/86296, up to Python 3.11.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _deaf(listeners: Listeners) -> Listeners:
@@ -525,10 +547,16 @@ def _quote(ticker: ibi.Ticker) -> Quote:
 
 
 def _quantity(value: float) -> Decimal:
-    number = finite(value)
-    return exact(Decimal(str(number))) if number is not None and number > 0 else Decimal(0)
+    return _positive(value) or Decimal(0)
 
 
 def _money(value: float) -> Decimal | None:
+    return _positive(value)
+
+
+def _positive(value: float) -> Decimal | None:
+    """The number as it is stored, or None for what can be no quantity and no price."""
     number = finite(value)
-    return exact(Decimal(str(number))) if number is not None and number > 0 else None
+    if number is None or not 0 < number < _BEYOND_REASON:
+        return None
+    return exact(Decimal(str(number)))

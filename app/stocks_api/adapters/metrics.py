@@ -36,7 +36,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 COUNTED_STATUSES = tuple(status for status in OrderStatus if status is not OrderStatus.PENDING)
 AUTH_REASONS = ("missing", "malformed", "unknown", "expired", "scope")
 REJECTION_REASONS = ("gateway", "gateway_down", "database_down")
-DISCONNECT_REASONS = ("closed", "unresponsive", "upstream", "resync")
+DISCONNECT_REASONS = ("closed", "unresponsive", "upstream", "error")
 LATENCY_STAGES = ("ack", "fill")
 # https://interactivebrokers.github.io/tws-api/message_codes.html
 ERROR_CODES = frozenset(

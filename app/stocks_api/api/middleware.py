@@ -54,6 +54,7 @@ class RequestMiddleware:
         finally:
             seconds = time.perf_counter() - started
             self._metrics.request(scope["method"], _route(scope), status, seconds)
+            _log(scope, status, seconds)
             request_id.reset(token)
 
 
@@ -126,6 +127,15 @@ def _header(scope: Scope, name: bytes) -> bytes:
 def _request_id(scope: Scope) -> str:
     given = _header(scope, b"x-request-id")
     return given.decode() if _ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _log(scope: Scope, status: int, seconds: float) -> None:
+    """Requests of clients at INFO; probes and scrapes only for who debugs."""
+    client = scope.get("state", {}).get("client")
+    level = logging.DEBUG if client is None and status < 500 else logging.INFO
+    if log.isEnabledFor(level):
+        facts = {"status": status, "seconds": round(seconds, 6), "client": client}
+        log.log(level, "%s %s", scope["method"], _route(scope), extra=facts)
 
 
 def _route(scope: Scope) -> str:

@@ -49,7 +49,7 @@ class LinkMetrics(Protocol):
         """An answer came at `at`, epoch seconds."""
 
     def disconnected(self, reason: str) -> None:
-        """A verified link was lost: closed, unresponsive, upstream or resync."""
+        """A verified link was lost: closed, unresponsive, upstream or error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,10 @@ class Link:
             except GatewayUnavailable as error:
                 self._down(str(error), error.reason)
                 log.warning("gateway link is down: %s", error)
+            except Exception as error:
+                # Nothing that a gateway sends may end the supervision of it.
+                self._down(f"{type(error).__name__}: {error}", "error")
+                log.exception("gateway session failed")
             finally:
                 await self._session.close()
             failures = 1 if self._last_success > started else failures + 1

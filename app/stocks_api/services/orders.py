@@ -210,6 +210,10 @@ class OrderService:
             stored = await self._repository.add(order)
             committed = stored.id == order.id
             return stored
+        except DatabaseUnavailable as error:
+            # The commit may have succeeded all the same; what is found later was never sent.
+            self._writer.record(_not_sent(order, error))
+            raise
         finally:
             if not committed:
                 self._writer.abandon(order.id)
@@ -241,7 +245,7 @@ def _replay(earlier: Order, request: NewOrder) -> Placed:
     return Placed(earlier, replayed=True)
 
 
-def _not_sent(order: Order, error: GatewayUnavailable) -> OrderFact:
+def _not_sent(order: Order, error: Exception) -> OrderFact:
     return OrderFact(
         order.id, datetime.now(UTC), status=OrderStatus.REJECTED, reason=f"{NOT_SENT}: {error}"
     )

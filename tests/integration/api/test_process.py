@@ -1,0 +1,143 @@
+"""The program as it is run: `python -m stocks_api`, its settings, its end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from tests.integration.api.conftest import MARKET_BUY, TRADER, Simulator, keys_file, until
+from tests.ports import free_ports
+
+ROOT = Path(__file__).parents[3]
+COMMAND = [sys.executable, "-m", "stocks_api"]
+#: Importing everything on a busy machine takes seconds.
+SLOW_START = 60
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return inherited | {"PYTHONPATH": str(ROOT / "app"), "TMPDIR": str(folder)} | more
+
+
+def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env=environment(folder, **variables),
+        capture_output=True,
+        text=True,
+        timeout=SLOW_START,
+    )
+
+
+@contextmanager
+def started(folder: Path, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            COMMAND, cwd=folder, env=environment(folder, **variables), stderr=log, text=True
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+async def until_answers(url: str, path: str, status: int) -> httpx.Response:
+    async def ask() -> httpx.Response | None:
+        async with httpx.AsyncClient(base_url=url) as http:
+            try:
+                return await http.get(path)
+            except httpx.TransportError:
+                return None
+
+    answer = await until(ask, lambda got: got is not None and got.status_code == status)
+    assert answer is not None
+    return answer
+
+
+async def test_sigterm_ends_it_cleanly(tmp_path: Path, simulator: Simulator) -> None:
+    (port,) = free_ports(1)
+    keys_file(tmp_path)
+    variables = {"STOCKS_PORT": str(port), "STOCKS_GATEWAY_PORT": str(simulator.port)}
+    url = f"http://127.0.0.1:{port}"
+    with started(tmp_path, **variables) as process:
+        await until_answers(url, "/readyz", 200)
+        async with httpx.AsyncClient(base_url=url, headers={"X-API-Key": TRADER}) as http:
+            placed = await http.post("/v1/orders", json=MARKET_BUY)
+        assert placed.status_code == 201
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=SLOW_START) == 0
+    log = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert {"order accepted", "gateway link is verified"} <= {entry["message"] for entry in log}
+    assert not [entry for entry in log if entry["level"] in ("error", "critical")]
+    assert any(entry.get("order_id") == placed.json()["id"] for entry in log)
+
+
+async def test_sigterm_ends_it_while_there_is_no_gateway(tmp_path: Path) -> None:
+    port, nobody = free_ports(2)
+    keys_file(tmp_path)
+    variables = {"STOCKS_PORT": str(port), "STOCKS_GATEWAY_PORT": str(nobody)}
+    with started(tmp_path, **variables) as process:
+        await until_answers(f"http://127.0.0.1:{port}", "/readyz", 503)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=SLOW_START) == 0
+
+
+def test_help_names_every_variable(tmp_path: Path) -> None:
+    done = run(tmp_path, "--help")
+    assert done.returncode == 0
+    for name in ("GATEWAY_MODE", "LIVE_TRADING", "GATEWAY_HOST", "DATABASE_URL", "API_KEYS_FILE"):
+        assert f"STOCKS_{name}" in done.stdout
+
+
+def test_hash_key_prints_a_key_and_the_entry_for_it(tmp_path: Path) -> None:
+    done = run(tmp_path, "hash-key", "--name", "robot", "--scopes", "read")
+    key = re.search(r"nowhere: (\S+)", done.stdout)
+    assert key is not None
+    entry = yaml.safe_load(done.stdout[done.stdout.index("keys:") :])["keys"][0]
+    digest = hashlib.sha256(key[1].encode()).hexdigest()
+    assert entry == {"name": "robot", "sha256": digest, "scopes": ["read"]}
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        pytest.param({}, "STOCKS_API_KEYS_FILE.*hash-key", id="no keys file: how to make one"),
+        pytest.param(
+            {"STOCKS_GATEWAY_MODE": "live"}, "STOCKS_LIVE_TRADING=true", id="live needs two opt-ins"
+        ),
+        pytest.param({"STOCKS_LIVE_TRADING": "true"}, "STOCKS_GATEWAY_MODE=live", id="the other"),
+        pytest.param({"STOCKS_GATEWAY_PORT": "0"}, "STOCKS_GATEWAY_PORT", id="a port of 0"),
+        pytest.param(
+            {"STOCKS_GATEWAY_PORT": "tcp://10.0.0.7:4002"},
+            "STOCKS_GATEWAY_PORT",
+            id="a port as Kubernetes sets it for a Service",
+        ),
+        pytest.param({"STOCKS_SYMBOLS": "AAPL,../x"}, "STOCKS_SYMBOLS", id="a strange symbol"),
+        pytest.param(
+            {"STOCKS_DATABASE_URL": "mysql://root:hunter2@db/x"},
+            "STOCKS_DATABASE_URL: .*postgresql",
+            id="another database",
+        ),
+    ],
+)
+def test_wrong_settings_are_refused_saying_what_to_change(
+    tmp_path: Path, variables: dict[str, str], message: str
+) -> None:
+    done = run(tmp_path, **variables)
+    assert done.returncode == 1
+    assert re.search(message, done.stderr), done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hunter2" not in done.stderr
