@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from cluster import images, tools
+from cluster import host, images, tools
 from cluster.deploy import PARTS, deploy
 from cluster.down import down
 from cluster.kind import CLUSTER, NAMESPACE, Target
@@ -22,6 +22,7 @@ from cluster.up import up
 def main() -> int:
     """Run one command; 0 when it did all it says."""
     options = parser().parse_args()
+    host.search_sbin()
     progress = Progress(cache("logs"))
     try:
         said = run(options, progress)

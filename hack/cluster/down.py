@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from cluster import host
 from cluster.kind import Target, delete
 from cluster.kit import Kit
@@ -12,7 +14,7 @@ from cluster.tools import ensure_program
 def down(progress: Progress, everything: bool) -> str:
     """Delete the cluster that `up` makes; with ``everything`` also stop the daemon we started."""
     said = []
-    if host.find_program("docker") and host.docker_answers():
+    if shutil.which("docker") and host.docker_answers():
         gone = delete(Target(deleting_kit(progress)), progress)
         said.append("" if gone else "there is no cluster of ours")
     else:

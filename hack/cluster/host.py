@@ -20,16 +20,15 @@ PYTHON = sys.executable if sys.version_info[:2] == (3, 11) else "python3.11"
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
-def find_program(name: str) -> Path | None:
-    """A program on PATH or in the sbin folders, which a plain user's PATH leaves out."""
-    path = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
-    found = shutil.which(name, path=path)
-    return Path(found) if found else None
+def search_sbin() -> None:
+    """Let us and all we start find dockerd, runc, iptables and chroot, whatever the user's PATH."""
+    path = os.environ.get("PATH", "/usr/bin:/bin")
+    os.environ["PATH"] = f"{path}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def ensure_programs(progress: Progress, packages: dict[str, str]) -> None:
     """Install the Debian packages of those programs (name: package) that are missing."""
-    missing = sorted({package for name, package in packages.items() if not find_program(name)})
+    missing = sorted({package for name, package in packages.items() if not shutil.which(name)})
     if not missing:
         return
     if not CA_BUNDLE.exists():
@@ -78,7 +77,7 @@ def start_docker(step: Step) -> None:
     if Path("/run/systemd/system").is_dir():
         step.run("systemctl", "start", "docker")
     else:
-        command = [str(find_program("dockerd")), "--pidfile", str(docker_pid_file())]
+        command = ["dockerd", "--pidfile", str(docker_pid_file())]
         step.note = f"log: {log}"
         with log.open("a") as out:
             subprocess.Popen(
