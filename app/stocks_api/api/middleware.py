@@ -1,6 +1,5 @@
 """Pure ASGI: request ids, request metrics, bounded bodies."""
 
-import json
 import logging
 import re
 import time
@@ -10,7 +9,7 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stocks_api.api.problems import MEDIA_TYPE
+from stocks_api.api.problems import FieldProblem, Problem, answer
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         token = request_id.set(_request_id(scope))
-        started, status = time.perf_counter(), 500
+        started, status = time.perf_counter(), 0
 
         async def observed_send(message: Message) -> None:
             nonlocal status
@@ -51,10 +50,14 @@ class RequestMiddleware:
 
         try:
             await self._app(scope, receive, observed_send)
+        except Exception:
+            log.exception("request failed")
+            if not status:
+                await _our_fault()(scope, receive, observed_send)
         finally:
             seconds = time.perf_counter() - started
-            self._metrics.request(scope["method"], _route(scope), status, seconds)
-            _log(scope, status, seconds)
+            self._metrics.request(scope["method"], _route(scope), status or 500, seconds)
+            _log(scope, status or 500, seconds)
             request_id.reset(token)
 
 
@@ -72,7 +75,7 @@ class BodyLimit:
             return
         body = await self._read(scope, receive)
         if body is None:
-            await _refuse(send, self._limit)
+            await _too_large(self._limit)(scope, receive, send)
         else:
             await self._app(scope, _replay(body, receive), send)
 
@@ -104,16 +107,20 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-async def _refuse(send: Send, limit: int) -> None:
-    problem = {
-        "title": "Body too large",
-        "status": 413,
-        "detail": f"body: must not be longer than {limit} bytes",
-        "errors": [{"field": "body", "message": f"must not be longer than {limit} bytes"}],
-    }
-    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps(problem).encode()})
+def _too_large(limit: int) -> ASGIApp:
+    message = f"must not be longer than {limit} bytes"
+    problem = Problem(
+        title="Body too large",
+        status=413,
+        detail=f"body: {message}",
+        errors=[FieldProblem(field="body", message=message)],
+    )
+    return answer(problem, {"Connection": "close"})
+
+
+def _our_fault() -> ASGIApp:
+    detail = f"this is our fault; our log has the details of request {request_id.get()}"
+    return answer(Problem(title="Internal error", status=500, detail=detail))
 
 
 def _has_body(scope: Scope) -> bool:

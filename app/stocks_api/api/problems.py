@@ -1,6 +1,5 @@
 """Errors as clients see them: one shape, RFC 9457, that says what to change."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,8 +19,6 @@ from stocks_api.domain.errors import (
     OrderUnknownToGateway,
     StocksError,
 )
-
-log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = "5"
@@ -67,12 +64,11 @@ _DOMAIN: Sequence[tuple[type[StocksError], int, str]] = (
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error with a Problem."""
+    """Answer every error with a Problem; bugs are answered by the middleware."""
     app.add_exception_handler(StocksError, _on_domain_error)
     app.add_exception_handler(RefusalError, _on_refusal)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(Exception, _on_bug)
 
 
 def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -106,12 +102,6 @@ async def _on_http_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 registered for this type only
     problem = Problem(title=error.detail, status=error.status_code, detail=error.detail)
     return answer(problem, error.headers)
-
-
-async def _on_bug(_request: Request, error: Exception) -> JSONResponse:
-    log.error("request failed", exc_info=error)
-    detail = "this is our fault; the log has the details under the request id"
-    return answer(Problem(title="Internal error", status=500, detail=detail))
 
 
 def _field_problem(detail: Mapping[str, Any]) -> FieldProblem:
