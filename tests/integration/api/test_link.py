@@ -17,6 +17,7 @@ from tests.integration.api.conftest import (
     simulating,
     until,
 )
+from tests.integration.conftest import Postgresql
 from tests.ports import free_ports
 
 from stocks_api.settings import Settings
@@ -315,3 +316,27 @@ async def test_an_unreachable_database_is_0_and_orders_are_refused(
         await api.until_ready()
         assert await api.count("database_up") == 1
         await api.until_status((await api.place(MARKET_BUY))["id"], "filled")
+
+
+async def test_a_fill_while_the_database_is_away_is_stored_when_it_is_back(
+    settings: Settings, simulator: Simulator, postgresql: Postgresql, postgresql_url: str
+) -> None:
+    url = type(settings.database_url)(f"postgresql+asyncpg://{postgresql_url}")
+    async with running(settings.model_copy(update={"database_url": url})) as api:
+        await api.until_ready()
+        await simulator.inject("hold-fills")
+        placed = await api.place(MARKET_BUY)
+        await asyncio.to_thread(postgresql.stop)
+        try:
+            await api.until_metric("database_up", 0)
+            assert (await api.post(MARKET_BUY)).status_code == 503
+            assert await api.count("order_rejections_total", reason="database_down") == 1
+            await simulator.inject("hold-fills", seconds=0.01)
+            await api.until_metric("position_size", 10, symbol="AAPL")
+            assert await api.count("orders_total", **BUY_MKT, status="filled") == 0
+        finally:
+            await asyncio.to_thread(postgresql.start)
+        await api.until_ready()
+        await api.until_status(placed["id"], "filled")
+        assert await api.count("orders_total", **BUY_MKT, status="filled") == 1
+        assert len(await simulator.orders()) == 1
