@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 import urllib.request
+from http.client import HTTPException
 
 from cluster import monitoring, tools
 from cluster.deploy import PARTS, deploy
@@ -12,17 +14,21 @@ from cluster.kind import NAMESPACE, Target, ensure_cluster
 from cluster.kit import ensure_kit
 from cluster.locks import only_one
 from cluster.release import Release, chart_exists
-from cluster.steps import Progress
+from cluster.steps import ClusterError, Progress
 
 GRAFANA = f"{monitoring.STACK}-grafana"
+# The host ports of kind-config.yaml.
 API = "http://127.0.0.1:8000"
+PROMETHEUS = "http://127.0.0.1:9090"
+ALERTMANAGER = "http://127.0.0.1:9093"
+ANSWER_SECONDS = 60
 NEXT = "kubectl apply -f examples/rejection-rate.yaml"
 KEY_COMMAND = (
     f"kubectl -n {NAMESPACE} get secret stocks-api-keys -o jsonpath='{{.data.key}}' | base64 -d"
 )
 NO_GRAFANA = [
     "Grafana        none: it cannot be built from language packages. Any Grafana will do: give it",
-    "               http://127.0.0.1:9090 and import charts/stocks-fastapi/files/dashboards/*.json",
+    f"               {PROMETHEUS} and import charts/stocks-fastapi/files/dashboards/*.json",
 ]
 
 
@@ -32,7 +38,30 @@ def up(progress: Progress) -> str:
     with only_one(f"cluster-{target.name}", progress):
         ensure_cluster(target, progress)
         deploy(target, Release(), progress, PARTS)
+    wait_for_answers(progress)
     return summary(target, progress.seconds())
+
+
+def wait_for_answers(progress: Progress) -> None:
+    """Until all that the summary names answers here: a new Service takes a second or two."""
+    urls = [PROMETHEUS + "/-/ready", ALERTMANAGER + "/-/ready"]
+    urls += [API + "/healthz"] if chart_exists() else []
+    with progress.step("answers on 127.0.0.1"):
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while silent := [url for url in urls if fetch(url) is None]:
+            if time.monotonic() > deadline:
+                raise ClusterError(f"no answer from {', '.join(silent)}", "kubectl get pods -A")
+            time.sleep(0.5)
+
+
+def fetch(url: str) -> bytes | None:
+    """The body of an answer with a good status; None where there is none."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 (our own addresses)
+            body: bytes = answer.read()
+            return body
+    except (OSError, HTTPException):
+        return None
 
 
 def summary(target: Target, seconds: float) -> str:
@@ -41,8 +70,8 @@ def summary(target: Target, seconds: float) -> str:
     lines = [
         "",
         *api,
-        "Prometheus     http://127.0.0.1:9090",
-        "Alertmanager   http://127.0.0.1:9093",
+        f"Prometheus     {PROMETHEUS}",
+        f"Alertmanager   {ALERTMANAGER}",
         *grafana(target),
         *path_hint(),
         "",
@@ -63,11 +92,7 @@ def api_lines() -> list[str]:
 
 def gateway() -> str:
     """What the API itself says it trades through, in capitals."""
-    try:
-        with urllib.request.urlopen(f"{API}/healthz", timeout=5) as answer:  # noqa: S310 (our own)
-            health = json.load(answer)
-    except (OSError, ValueError) as why:
-        return f"UNKNOWN ({API}/healthz: {why})"
+    health = json.loads(fetch(API + "/healthz") or b"{}")
     return str(health.get("gateway", "unknown")).upper()
 
 
