@@ -113,9 +113,23 @@ def _registry(store: Store, health: Health) -> kopf.OperatorRegistry:
     return registry
 
 
+class _NoMemory(kopf.DiffBaseStorage):
+    """kopf copies each object at each event, to compare it with what it last handled; we don't."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        raise AssertionError("nothing is ever noted on the users' objects")
+
+
 def _kopf_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True  # it would need rights on the whole cluster
+    settings.persistence.diffbase_storage = _NoMemory()
     settings.posting.enabled = False  # our Events go with the status
     # By the server: to lose the label then counts as being deleted, and is repaired as that is.
     settings.watching.label_selectors[RULE_GROUP, RULES] = f"{MANAGED_BY}={MANAGER}"
