@@ -23,7 +23,7 @@ from tests.waiting import eventually
 
 from cluster.paths import cache
 from cluster.steps import Progress
-from cluster.tools import ETCD, KUBERNETES, Build, ensure_built
+from cluster.tools import ETCD, HELM, KUBERNETES, Build, ensure_built
 
 HERE = Path(__file__).parent
 CHART = Path(__file__).parents[3] / "charts" / "stocks-fastapi"
@@ -34,7 +34,8 @@ START_SECONDS = 120
 
 def program(name: str, build: Build) -> str:
     """From the PATH, else as the cluster has it; built if need be, never done without."""
-    return shutil.which(name) or str(ensure_built(build, Progress(cache("logs"))) / name)
+    found = shutil.which(name, path=f"{os.environ['PATH']}{os.pathsep}{cache('bin')}")
+    return found or str(ensure_built(build, Progress(cache("logs"))) / name)
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,7 @@ class ApiServer:
 
 def rendered(namespace: str, *only: str, **values: Any) -> list[Any]:
     """The chart's objects of the operator, as helm makes them."""
-    helm = shutil.which("helm")
-    assert helm, "helm is missing: `make up` installs it"
+    helm = program("helm", HELM)
     files = [part for name in only for part in ("-s", f"templates/operator/{name}.yaml")]
     settings = [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
     command = [helm, "template", "stocks", str(CHART), "-n", namespace, *files, *settings]

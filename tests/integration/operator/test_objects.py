@@ -86,6 +86,23 @@ def test_a_restart_over_unchanged_objects_writes_nothing(desk: Desk, start: Star
     assert desk.versions() == before
 
 
+def test_what_was_edited_while_the_operator_was_down_is_made_up_for(
+    desk: Desk, start: Start
+) -> None:
+    desk.apply("tight", critical={"threshold": 0.05})
+    operator = start()
+    wait_written(desk, "tight")
+    operator.stop()
+    for number in (0.06, 0.07, 0.08):
+        desk.apply("tight", critical={"threshold": number})
+    desk.apply("second", PNL, critical={"threshold": 0.1})
+    operator = start()
+    desk.wait_condition("tight", "Accepted", "True", "Accepted")
+    wait_written(desk, "second")
+    assert desk.exprs("tight") == ["vector(0.08)"]
+    assert operator.metric("thresholds_writes_total", kind="rule") == 2
+
+
 def test_sigterm_ends_it_cleanly_and_soon(start: Start) -> None:
     operator = start()
     assert operator.stop() == 0
