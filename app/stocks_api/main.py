@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 _GRACE_SECONDS = 15
 _DRAIN_SECONDS = 5  # for what the gateway said last, if the database is slow
 _CANCEL_AGAIN_SECONDS = 0.5
+_FIRST_CHECK_SECONDS = 1  # of the database: /healthz answers then, whatever it says
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +124,19 @@ def create(settings: Settings, on_crash: Callable[[], None] = lambda: None) -> F
 async def _background(parts: Parts, on_crash: Callable[[], None]) -> AsyncIterator[None]:
     """Runs what lives beside the requests; ends it in an order that loses nothing."""
     log.info("gateway mode is %s", parts.settings.gateway_mode.upper())
-    await parts.health.check()
     writer = _start(parts.writer.run(), on_crash)
-    others = [
-        _start(coroutine, on_crash)
-        for coroutine in (
-            parts.health.run(),
-            parts.link.run(),
-            parts.orders.resolve_forever(),
-            parts.keys.watch(),
-        )
-    ]
+    others = [_start(parts.health.run(), on_crash)]
     try:
+        # The schema comes first, unless the database hangs: then nothing waits for it.
+        await parts.health.wait_checked(_FIRST_CHECK_SECONDS)
+        others += [
+            _start(coroutine, on_crash)
+            for coroutine in (
+                parts.link.run(),
+                parts.orders.resolve_forever(),
+                parts.keys.watch(),
+            )
+        ]
         yield
     finally:
         await _end(others)  # the gateway is closed, so no new facts come

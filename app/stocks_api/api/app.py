@@ -8,6 +8,7 @@ from typing import Protocol
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from stocks_api import __version__
 from stocks_api.api import problems, routes, system
 from stocks_api.api.auth import Authenticator
 from stocks_api.api.middleware import UNMATCHED, BodyLimit, RequestMetrics, RequestMiddleware
@@ -45,7 +46,7 @@ def create_app(services: Services, lifespan: Lifespan) -> FastAPI:
     app = FastAPI(
         title="stocks-fastapi",
         summary="Stock orders through Interactive Brokers",
-        version=system.VERSION,
+        version=__version__,
         lifespan=lifespan,
     )
     app.state.services = services

@@ -1,21 +1,11 @@
 """Health, readiness, metrics: open to everybody, cheap, and honest."""
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from stocks_api import __version__
 from stocks_api.api import schemas
-
-
-def _version() -> str:
-    try:
-        return version("stocks-fastapi")
-    except PackageNotFoundError:  # run from a checkout
-        return "0.0.0"
-
-
-VERSION = _version()
 
 router = APIRouter(tags=["system"])
 
@@ -53,7 +43,7 @@ async def _exposition(request: Request) -> Exposition:
 @router.get("/healthz")
 async def healthz(readiness: Annotated[Readiness, Depends(_readiness)]) -> schemas.Health:
     """200 while the process lives, whatever the gateway and the database do."""
-    return schemas.Health(status="ok", gateway=readiness.gateway_mode, version=VERSION)
+    return schemas.Health(status="ok", gateway=readiness.gateway_mode, version=__version__)
 
 
 @router.get("/readyz", responses={503: {"model": schemas.Readiness}})

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,13 +48,20 @@ class DatabaseHealth:
         self._metrics = metrics
         self._timing = timing
         self._migrated = False
-        self.problem = "not asked yet"
+        self._checked = asyncio.Event()
+        self.problem = "no answer yet"
 
     async def run(self) -> None:
         """Check, for ever."""
         while True:
             await self.check()
             await asyncio.sleep(self._timing.every)
+
+    async def wait_checked(self, seconds: float) -> None:
+        """Wait for the first outcome, at most so long: a database that hangs must not delay us."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._checked.wait()
 
     async def check(self) -> None:
         """Ask once, and show the outcome."""
@@ -64,6 +72,7 @@ class DatabaseHealth:
             self._failed(str(error))
         else:
             self._succeeded()
+        self._checked.set()
 
     async def _migrate_once(self) -> None:
         if not self._migrated:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from pathlib import Path
 
@@ -316,6 +317,20 @@ async def test_an_unreachable_database_is_0_and_orders_are_refused(
         await api.until_ready()
         assert await api.count("database_up") == 1
         await api.until_status((await api.place(MARKET_BUY))["id"], "filled")
+
+
+async def test_a_database_that_hangs_at_the_start_does_not_delay_health(
+    settings: Settings, simulator: Simulator
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and never answers
+        where = f"127.0.0.1:{silent.getsockname()[1]}"
+        url = type(settings.database_url)(f"postgresql+asyncpg://u:p@{where}/stocks")
+        started = time.monotonic()
+        async with running(settings.model_copy(update={"database_url": url})) as api:
+            assert (await api.get("/healthz", key=None)).status_code == 200
+            assert time.monotonic() - started < 2
+            assert await api.count("database_up") == 0
+            assert (await api.get("/readyz")).status_code == 503
 
 
 async def test_a_fill_while_the_database_is_away_is_stored_when_it_is_back(
