@@ -47,6 +47,7 @@ unit: $(VENV)/.installed ## Unit tests: no server, no cluster; helm and promtool
 	$(BIN)/pytest tests/unit
 
 integration: $(VENV)/.installed ## Real PostgreSQL, Prometheus, Alertmanager and IB client on loopback
+	$(CLUSTER) tools >/dev/null
 	hack/debian-packages postgresql prometheus prometheus-alertmanager
 	$(BIN)/pytest tests/integration
 
