@@ -24,10 +24,13 @@ from stocks_api.adapters.metrics import CONTENT_TYPE, Metrics
 from stocks_api.api.app import Services, create_app
 from stocks_api.api.auth import Authenticator
 from stocks_api.api.middleware import request_id
+from stocks_api.domain.errors import GatewayUnavailable
 from stocks_api.services.database_health import DatabaseHealth, HealthTiming
 from stocks_api.services.link import Link, LinkTiming
 from stocks_api.services.order_writer import OrderWriter
 from stocks_api.services.orders import OrderService, OrderTiming
+from stocks_api.services.outbox import Outbox
+from stocks_api.services.pacing import Pace
 from stocks_api.services.portfolio import Portfolio
 from stocks_api.services.quotes import Quotes
 from stocks_api.services.readiness import Readiness
@@ -52,6 +55,7 @@ class Parts:
     gateway: IbGateway
     keys: KeyRing
     writer: OrderWriter
+    outbox: Outbox
     orders: OrderService
     portfolio: Portfolio
     quotes: Quotes
@@ -73,16 +77,22 @@ def build(settings: Settings) -> Parts:
     """Wire the parts; nothing is opened yet. Raises KeysError."""
     metrics = Metrics(CollectorRegistry(), settings.symbols)
     database = OrderDatabase(open_engine(settings.database_url.get_secret_value()), metrics)
-    gateway = IbGateway(_gateway_config(settings))
+    pace = Pace()
+    gateway = IbGateway(_gateway_config(settings), pace)
     writer = OrderWriter(database, metrics)
     portfolio, quotes = Portfolio(metrics), Quotes(settings.symbols, metrics)
 
     async def resync() -> None:
         await orders.resync()
 
-    link = Link(gateway, resync, metrics, _link_timing(settings), writer.link_lost)
+    def link_lost() -> None:
+        outbox.refuse_waiting(GatewayUnavailable("the link dropped before its turn came"))
+        writer.link_lost()
+
+    link = Link(gateway, resync, metrics, _link_timing(settings), link_lost)
+    outbox = Outbox(gateway, writer, pace, link.require)
     timing = OrderTiming(settings.acknowledge_seconds, settings.resolve_seconds)
-    orders = OrderService(database, gateway, link, writer, metrics, timing)
+    orders = OrderService(database, gateway, link, outbox, writer, metrics, timing)
     gateway.listen(Listeners(writer, portfolio, quotes, link, metrics))
     return Parts(
         settings=settings,
@@ -91,6 +101,7 @@ def build(settings: Settings) -> Parts:
         gateway=gateway,
         keys=KeyRing(settings.api_keys_file),
         writer=writer,
+        outbox=outbox,
         orders=orders,
         portfolio=portfolio,
         quotes=quotes,
@@ -133,6 +144,7 @@ async def _background(parts: Parts, on_crash: Callable[[], None]) -> AsyncIterat
             _start(coroutine, on_crash)
             for coroutine in (
                 parts.link.run(),
+                parts.outbox.run(),
                 parts.orders.resolve_forever(),
                 parts.keys.watch(),
             )

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import ib_insync as ibi
@@ -28,6 +29,7 @@ from stocks_api.domain.orders import (
     exact,
 )
 from stocks_api.services.order_writer import Snapshot
+from stocks_api.services.pacing import CHORES, Pace
 
 log = logging.getLogger(__name__)
 
@@ -135,8 +137,9 @@ class Listeners:
 class IbGateway:
     """One gateway, session after session; lives on the event loop that runs it."""
 
-    def __init__(self, config: GatewayConfig) -> None:
+    def __init__(self, config: GatewayConfig, pace: Pace) -> None:
         self._config = config
+        self._pace = pace
         self._listeners: Listeners | None = None
         self._session: _Session | None = None
 
@@ -152,14 +155,14 @@ class IbGateway:
     def new_session(self) -> "_Session":
         """A session that is not open yet."""
         assert self._listeners is not None, "listen() comes first"  # noqa: S101 a wiring mistake
-        return _Session(self._config, self._listeners)
+        return _Session(self._config, self._listeners, self._pace)
 
     async def round_trip(self) -> None:
         """Ask the gateway for its time. Raises GatewayUnavailable."""
         await self._current.round_trip()
 
     async def resubscribe(self) -> None:
-        """Ask anew for market data and P&L. Raises GatewayUnavailable."""
+        """Ask anew for market data and P&L, as the pace allows. Raises GatewayUnavailable."""
         self._current.subscribe()
 
     async def wait_closed(self) -> None:
@@ -192,9 +195,10 @@ class IbGateway:
 
 
 class _Session:
-    def __init__(self, config: GatewayConfig, listeners: Listeners) -> None:
+    def __init__(self, config: GatewayConfig, listeners: Listeners, pace: Pace) -> None:
         self._config = config
         self._to = listeners
+        self._pace = pace
         self._ib = ibi.IB()
         self._account = ""
         self._trades: dict[str, ibi.Trade] = {}  # our order id -> the client's object
@@ -203,8 +207,11 @@ class _Session:
         self._hint = ""
         self._syncing = asyncio.Lock()  # the client's requests of one kind must not overlap
         self._asking_time = asyncio.Lock()
+        self._chores: asyncio.Queue[Callable[[], object]] = asyncio.Queue()
+        self._chores_task: asyncio.Task[None] | None = None
         self.closed = asyncio.Event()
         self._listen()
+        self._take_over_pacing()
 
     # Session
 
@@ -222,6 +229,7 @@ class _Session:
         if len(accounts) > 1:
             log.warning("the gateway serves %s, only the first is used", accounts)
         self._account = accounts[0]
+        self._chores_task = asyncio.create_task(self._do_chores())
         for value in self._ib.accountValues(self._account):  # came while connecting
             self._on_account_value(value)
         self.subscribe()
@@ -233,6 +241,8 @@ class _Session:
     def close(self) -> None:
         self._to = _deaf(self._to)
         self.closed.set()
+        if self._chores_task is not None:
+            self._chores_task.cancel()
         transport = self._ib.client.conn.transport
         with suppress(OSError):  # the client's word for "half connected", it is lost anyhow
             self._ib.disconnect()
@@ -269,6 +279,32 @@ class _Session:
         ib.pnlSingleEvent += self._on_position_pnl
         ib.accountValueEvent += self._on_account_value
         ib.pendingTickersEvent += self._on_tickers
+
+    def _take_over_pacing(self) -> None:
+        """Count every message, and let the client hold none back: it would lose them on a drop."""
+        client: Any = self._ib.client
+        client.MaxRequests = 0
+        send = client.conn.sendMsg
+
+        def counted(message: bytes) -> None:
+            self._pace.spent()
+            send(message)
+
+        client.conn.sendMsg = counted
+
+    def _later(self, send: Callable[[], object]) -> None:
+        """Send what is in no hurry when there is room."""
+        self._chores.put_nowait(send)
+
+    async def _do_chores(self) -> None:
+        while True:
+            send = await self._chores.get()
+            await self._pace.room(CHORES)
+            try:
+                send()
+            except OSError as error:  # the socket is gone, and `closed` says so
+                log.info("not asked any more: %s", error)
+                return
 
     def _on_disconnected(self) -> None:
         self.closed.set()
@@ -392,27 +428,26 @@ class _Session:
 
     def subscribe(self) -> None:
         """Market data of the watch list, P&L of the account and of every position."""
-        try:
-            self._subscribe_market_data()
-            self._subscribe_pnl()
-        except OSError as error:
-            raise GatewayUnavailable(str(error), "closed") from error
+        self._subscribe_market_data()
+        self._subscribe_pnl()
 
     def _subscribe_market_data(self) -> None:
         if self._ib.tickers():
             for contract in self._watched:
-                self._ib.cancelMktData(contract)
+                self._later(partial(self._ib.cancelMktData, contract))
         for contract in self._watched:
-            self._ib.reqMktData(contract)
+            self._later(partial(self._ib.reqMktData, contract))
 
     def _subscribe_pnl(self) -> None:
-        for known in self._ib.pnl():
-            self._ib.cancelPnL(known.account, known.modelCode)
-        for single in self._ib.pnlSingle():
-            self._ib.cancelPnLSingle(single.account, single.modelCode, single.conId)
+        ib = self._ib
+        for known in ib.pnl():
+            self._later(partial(ib.cancelPnL, known.account, known.modelCode))
+        for single in ib.pnlSingle():
+            cancel = partial(ib.cancelPnLSingle, single.account, single.modelCode, single.conId)
+            self._later(cancel)
         self._symbols.clear()
-        self._ib.reqPnL(self._account)
-        for position in self._ib.positions(self._account):
+        self._later(partial(ib.reqPnL, self._account))
+        for position in ib.positions(self._account):
             self._follow_pnl(position)
 
     def _renew_positions(self, positions: Iterable[ibi.Position]) -> None:
@@ -425,10 +460,10 @@ class _Session:
         contract_id = position.contract.conId
         if position.position and contract_id not in self._symbols:
             self._symbols[contract_id] = _symbol(position.contract)
-            self._ib.reqPnLSingle(position.account, "", contract_id)
+            self._later(partial(self._ib.reqPnLSingle, position.account, "", contract_id))
         elif not position.position and contract_id in self._symbols:
             del self._symbols[contract_id]
-            self._ib.cancelPnLSingle(position.account, "", contract_id)
+            self._later(partial(self._ib.cancelPnLSingle, position.account, "", contract_id))
 
     def _on_position(self, position: ibi.Position) -> None:
         if position.account == self._account:  # unknown while connecting; snapshot() comes then

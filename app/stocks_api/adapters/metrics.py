@@ -35,7 +35,7 @@ QUERY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 COUNTED_STATUSES = tuple(status for status in OrderStatus if status is not OrderStatus.PENDING)
 AUTH_REASONS = ("missing", "malformed", "unknown", "expired", "scope")
-REJECTION_REASONS = ("gateway", "gateway_down", "database_down")
+REJECTION_REASONS = ("gateway", "gateway_down", "database_down", "backlog")
 DISCONNECT_REASONS = ("closed", "unresponsive", "upstream", "error")
 LATENCY_STAGES = ("ack", "fill")
 # https://interactivebrokers.github.io/tws-api/message_codes.html

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from stocks_api.domain.errors import (
+    Backlog,
     DatabaseUnavailable,
     GatewayUnavailable,
     IdempotencyConflict,
@@ -60,6 +61,7 @@ _DOMAIN: Sequence[tuple[type[StocksError], int, str]] = (
     (IdempotencyConflict, 422, "Idempotency key was used before"),
     (GatewayUnavailable, 503, "Gateway is not available"),
     (DatabaseUnavailable, 503, "Database is not available"),
+    (Backlog, 503, "Too many orders wait"),
 )
 
 

@@ -5,7 +5,8 @@ Retryable ones say that the world is not ready; permanent ones say that the requ
 StocksError
 ├── RetryableError
 │   ├── GatewayUnavailable
-│   └── DatabaseUnavailable
+│   ├── DatabaseUnavailable
+│   └── Backlog
 └── PermanentError
     ├── OrderNotFound
     ├── OrderFinal
@@ -19,7 +20,12 @@ StocksError
 
 
 class StocksError(Exception):
-    """Base of everything that this application raises on purpose."""
+    """Base of everything that this application raises on purpose.
+
+    `rejection` is the reason under which an order that ends by it is counted, if it is.
+    """
+
+    rejection = ""
 
 
 class RetryableError(StocksError):
@@ -29,6 +35,8 @@ class RetryableError(StocksError):
 class GatewayUnavailable(RetryableError):
     """No verified link to the gateway; `reason` is a short word for metrics and logs."""
 
+    rejection = "gateway_down"
+
     def __init__(self, message: str, reason: str = "unavailable") -> None:
         super().__init__(message)
         self.reason = reason
@@ -36,6 +44,14 @@ class GatewayUnavailable(RetryableError):
 
 class DatabaseUnavailable(RetryableError):
     """The database did not answer, or refused."""
+
+    rejection = "database_down"
+
+
+class Backlog(RetryableError):
+    """More orders wait to be sent than will be sent soon."""
+
+    rejection = "backlog"
 
 
 class PermanentError(StocksError):

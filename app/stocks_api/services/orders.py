@@ -17,16 +17,16 @@ from stocks_api.domain.errors import (
     IdempotencyConflict,
     OrderFinal,
     OrderNotFound,
+    StocksError,
 )
 from stocks_api.domain.orders import (
-    NOT_SENT,
     NewOrder,
     Order,
-    OrderFact,
     OrderStatus,
     new_order,
 )
 from stocks_api.services.order_writer import OrderWriter, Snapshot
+from stocks_api.services.outbox import Outbox, not_sent
 
 log = logging.getLogger(__name__)
 
@@ -66,13 +66,7 @@ class OrderRepository(Protocol):
 
 
 class OrderGateway(Protocol):
-    """Where orders go. All raise GatewayUnavailable when nothing was sent."""
-
-    def place(self, order: Order) -> None:
-        """Send the order, once."""
-
-    def cancel(self, order_id: str) -> None:
-        """Ask to cancel; the outcome comes as a fact. Raises OrderUnknownToGateway."""
+    """Who knows of orders. Raises GatewayUnavailable."""
 
     async def snapshot(self) -> Snapshot:
         """Everything that the gateway knows of orders."""
@@ -89,7 +83,7 @@ class RefusalMetrics(Protocol):
     """Where refusals are counted."""
 
     def order_refused(self, reason: str) -> None:
-        """An order was refused before it was sent: gateway_down or database_down."""
+        """An order was refused before it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +110,7 @@ class OrderService:
         repository: OrderRepository,
         gateway: OrderGateway,
         link: LinkState,
+        outbox: Outbox,
         writer: OrderWriter,
         metrics: RefusalMetrics,
         timing: OrderTiming,
@@ -123,6 +118,7 @@ class OrderService:
         self._repository = repository
         self._gateway = gateway
         self._link = link
+        self._outbox = outbox
         self._writer = writer
         self._metrics = metrics
         self._timing = timing
@@ -130,16 +126,14 @@ class OrderService:
     async def place(self, client: str, request: NewOrder, idempotency_key: str | None) -> Placed:
         """Commit, send, and wait a little for the acknowledgement.
 
-        Raises GatewayUnavailable (nothing was sent), DatabaseUnavailable (nothing was sent) and
+        Raises GatewayUnavailable, DatabaseUnavailable, Backlog (nothing was sent) and
         IdempotencyConflict.
         """
         try:
             return await self._place(client, request, idempotency_key)
-        except GatewayUnavailable:
-            self._metrics.order_refused("gateway_down")
-            raise
-        except DatabaseUnavailable:
-            self._metrics.order_refused("database_down")
+        except StocksError as error:
+            if error.rejection:
+                self._metrics.order_refused(error.rejection)
             raise
 
     async def cancel(self, order_id: str) -> Order:
@@ -152,7 +146,7 @@ class OrderService:
         if not order.is_open:
             raise OrderFinal(f"order {order_id} is {order.status}: nothing is left to cancel")
         self.require_ready()
-        self._gateway.cancel(order_id)
+        await self._outbox.cancel(order_id)
         await self._writer.finished(order_id, self._timing.acknowledgement)
         return await self.get(order_id)
 
@@ -195,11 +189,12 @@ class OrderService:
         if key is not None and (earlier := await self._repository.by_key(client, key)):
             return _replay(earlier, request)  # also while the gateway is down
         self.require_ready()
+        self._outbox.require_room()
         order = new_order(str(uuid.uuid4()), client, request, datetime.now(UTC), key)
         stored = await self._commit(order)
         if stored.id != order.id:
             return _replay(stored, request)
-        self._send(order)
+        await self._outbox.send(order)
         await self._writer.settled(order.id, self._timing.acknowledgement)
         return Placed(await self._acknowledged(order), replayed=False)
 
@@ -212,20 +207,11 @@ class OrderService:
             return stored
         except DatabaseUnavailable as error:
             # The commit may have succeeded all the same; what is found later was never sent.
-            self._writer.record(_not_sent(order, error))
+            self._writer.record(not_sent(order.id, OrderStatus.REJECTED, str(error)))
             raise
         finally:
             if not committed:
                 self._writer.abandon(order.id)
-
-    def _send(self, order: Order) -> None:
-        try:
-            self._link.require()  # it may have been lost during the commit
-            self._writer.sending(order.id)
-            self._gateway.place(order)
-        except GatewayUnavailable as error:
-            self._writer.record(_not_sent(order, error))
-            raise
 
     async def _acknowledged(self, order: Order) -> Order:
         current = await self.get(order.id)
@@ -243,9 +229,3 @@ def _replay(earlier: Order, request: NewOrder) -> Placed:
             f"this idempotency key belongs to order {earlier.id}, which asked for something else"
         )
     return Placed(earlier, replayed=True)
-
-
-def _not_sent(order: Order, error: Exception) -> OrderFact:
-    return OrderFact(
-        order.id, datetime.now(UTC), status=OrderStatus.REJECTED, reason=f"{NOT_SENT}: {error}"
-    )

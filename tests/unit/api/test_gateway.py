@@ -23,6 +23,7 @@ from stocks_api.domain.orders import (
     TimeInForce,
     new_order,
 )
+from stocks_api.services.pacing import Pace
 
 S = OrderStatus
 AT = datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
@@ -51,7 +52,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.ear = Ear()
-        gateway = IbGateway(GatewayConfig("127.0.0.1", 4002, 7, ("AAPL",)))
+        gateway = IbGateway(GatewayConfig("127.0.0.1", 4002, 7, ("AAPL",)), Pace())
         gateway.listen(Listeners(self.ear, self.ear, self.ear, self.ear, self.ear))
         self.session = gateway.new_session()
         self.session._account = "DU1"
@@ -223,7 +224,7 @@ async def test_what_an_ended_session_still_says_is_not_heard(wire: Wire) -> None
 
 
 async def test_without_a_session_nothing_is_sent() -> None:
-    gateway = IbGateway(GatewayConfig("127.0.0.1", 4002, 7, ()))
+    gateway = IbGateway(GatewayConfig("127.0.0.1", 4002, 7, ()), Pace())
     request = NewOrder("AAPL", Side.BUY, OrderType.MARKET, Decimal(1), None, TimeInForce.DAY)
     with pytest.raises(GatewayUnavailable):
         gateway.place(new_order(OUR_ID, "desk", request, AT))
@@ -233,7 +234,7 @@ async def test_without_a_session_nothing_is_sent() -> None:
 
 async def test_a_cancelled_connect_stays_cancelled(unused_tcp_port: int) -> None:
     """The client's `wait_for` swallows a cancellation that meets a refused connection."""
-    gateway = IbGateway(GatewayConfig("127.0.0.1", unused_tcp_port, 7, ()))
+    gateway = IbGateway(GatewayConfig("127.0.0.1", unused_tcp_port, 7, ()), Pace())
     gateway.listen(Listeners(Ear(), Ear(), Ear(), Ear(), Ear()))
     for turns in range(12):  # at one of these moments the refusal has just come
         connecting = asyncio.create_task(gateway.connect())

@@ -1,0 +1,81 @@
+"""Many orders at once: paced by us, so that a drop loses and doubles none of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from typing import Any
+
+from tests.integration.api.conftest import RESTING_BUY, Api, Simulator, until
+
+BURST = 100
+NOT_SENT = "not sent"
+
+
+async def all_orders(api: Api) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await api.json("/v1/orders?limit=200"))["orders"]
+    return found
+
+
+async def arrived(simulator: Simulator) -> Counter[str]:
+    """How often each of our orders reached the gateway."""
+    return Counter(order["order_ref"] for order in await simulator.orders())
+
+
+async def test_a_burst_goes_out_below_the_gateways_limit_while_the_link_stays_verified(
+    api: Api, simulator: Simulator
+) -> None:
+    started = time.monotonic()
+    answers = await asyncio.gather(*(api.post(RESTING_BUY) for _ in range(BURST)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert time.monotonic() - started > 2  # 40, 40, 20
+    assert set((await arrived(simulator)).values()) == {1}
+    assert len(await arrived(simulator)) == BURST
+    assert await api.count("ib_disconnects_total", reason="unresponsive") == 0
+
+
+async def test_a_reset_in_mid_burst_loses_no_order_and_doubles_none(
+    api: Api, simulator: Simulator
+) -> None:
+    burst = [asyncio.create_task(api.post(RESTING_BUY)) for _ in range(BURST)]
+    await until(simulator.orders, lambda orders: len(orders) >= 20)
+    await simulator.inject("drop")
+    answers = await asyncio.gather(*burst)
+    assert {answer.status_code for answer in answers} <= {201, 202, 503}
+    await api.until_metric("ib_disconnects_total", 1, reason="closed")
+    await api.until_ready()
+
+    orders = {order["id"]: order for order in await all_orders(api)}
+    reached = await arrived(simulator)
+    assert set(reached.values()) == {1}
+    assert set(reached) <= set(orders)
+    for answer in answers:
+        if answer.status_code != 503:
+            assert answer.json()["id"] in orders
+    for order_id in reached:
+        await api.until_status(order_id, "accepted")
+    for order_id in set(orders) - set(reached):
+        order = await api.order(order_id)
+        assert order["status"] in ("rejected", "unresolved"), order
+        assert (order["status"] == "rejected") == order["reason"].startswith(NOT_SENT)
+    rejected = [order for order in orders.values() if order["reason"].startswith(NOT_SENT)]
+    assert rejected, "the reset came too late to hit a waiting order"
+    assert len(reached) >= 20
+
+    await asyncio.sleep(3)  # longer than what waited would have taken
+    assert await arrived(simulator) == reached
+
+
+async def test_an_order_that_waits_for_its_turn_can_be_cancelled(
+    api: Api, simulator: Simulator
+) -> None:
+    burst = [asyncio.create_task(api.post(RESTING_BUY)) for _ in range(BURST)]
+    waiting = await until(
+        lambda: api.json("/v1/orders?status=pending&limit=1"), lambda page: len(page["orders"]) > 0
+    )
+    (order,) = waiting["orders"]  # the newest: the last in the queue
+    answer = await api.delete(order["id"])
+    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+    await asyncio.gather(*burst)
+    assert order["id"] not in await arrived(simulator)
