@@ -6,6 +6,7 @@ of the gateway from a series of the chart, so one copy serves every release in t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from monitoring.dashboards.panels import (
@@ -23,14 +24,19 @@ from monitoring.dashboards.panels import (
     table,
 )
 
+from threshold_operator.catalogue import Entry
+
+#: Grafana's names for the units of the catalogue.
+UNITS = {"seconds": "s", "ratio": "percentunit", "count": "short", "per_minute": "suffix:/min"}
 UID = "stocks-overview"
 RUNBOOKS = "https://github.com/stocks-fastapi/stocks-fastapi/tree/main/docs/runbooks"
 OURS = '{namespace="$namespace"}'
 ALERTS = 'ALERTS{namespace="$namespace",alertname=~"Stocks.*"'
 
 
-def overview() -> Json:
-    """The dashboard as Grafana imports it."""
+def overview(catalogue: Iterable[Entry]) -> Json:
+    """The dashboard as Grafana imports it, with a panel for the signal of every alert."""
+    signals = [_signal(entry) for entry in catalogue]
     return {
         "uid": UID,
         "title": "Stocks: overview",
@@ -43,7 +49,7 @@ def overview() -> Json:
         "timezone": "browser",
         "links": [{"title": "Runbooks", "type": "link", "url": RUNBOOKS, "targetBlank": True}],
         "templating": {"list": [_datasource(), _namespace()]},
-        "panels": lay_out([_banner(), *_numbers(), *_signals(), *_traffic(), *_tables()]),
+        "panels": lay_out([_banner(), *_numbers(), *signals, *_traffic(), *_tables()]),
     }
 
 
@@ -120,51 +126,21 @@ def _numbers() -> list[Panel]:
     ]
 
 
-def _signals() -> list[Panel]:
-    return [
-        _signal(
-            "Time since the last round trip to the gateway",
-            "StocksGatewayConnectionLost",
-            "stocks:gateway_silence:seconds",
-            "s",
-        ),
-        _signal(
-            "Rejected orders",
-            "StocksOrderRejectionRateHigh",
-            "stocks:order_rejection:ratio",
-            "percentunit",
-        ),
-        _signal(
-            "Slowest percent of the API's answers",
-            "StocksApiLatencyHigh",
-            "stocks:api_latency_p99:seconds",
-            "s",
-            scope="route",
-        ),
-        _signal(
-            "P&L move within 5 minutes, of net liquidation",
-            "StocksPnlMoveUnusual",
-            "stocks:pnl_move:ratio",
-            "percentunit",
-            scope="symbol",
-        ),
-    ]
-
-
-def _signal(title: str, alert: str, series: str, unit: str, scope: str = "") -> Panel:
+def _signal(entry: Entry) -> Panel:
     """What an alert reads, with the numbers that govern it drawn from the same series."""
-    legend = f"{{{{{scope}}}}}" if scope else "now"
+    legend = f"{{{{{entry.scope}}}}}" if entry.scope else "now"
     limits = [
         Query(
             "stocks:alert_threshold:effective"
-            f'{{namespace="$namespace",alert="{alert}",severity="{severity}"}}',
-            f"{severity} limit" + (f" {legend}" if scope else ""),
+            f'{{namespace="$namespace",alert="{entry.name}",severity="{severity}"}}',
+            f"{severity} limit" + (f" {legend}" if entry.scope else ""),
             color,
         )
         for severity, color in (("warning", ORANGE), ("critical", RED))
     ]
-    text = f"Signal of {alert}. Dashed: the limits in force, warning orange and critical red."
-    return lines(title, text, Query(f"{series}{OURS}", legend), *limits, unit=unit)
+    text = f"{entry.summary}? Dashed: the limits in force, warning orange and critical red."
+    signal = Query(f"{entry.signal.name}{OURS}", legend)
+    return lines(entry.name, text, signal, *limits, unit=UNITS[entry.unit])
 
 
 def _traffic() -> list[Panel]:

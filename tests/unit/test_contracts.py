@@ -52,7 +52,7 @@ def selectors(node: Any) -> Iterator[promql.VectorSelector]:
     """Every vector selector of an expression."""
     if isinstance(node, promql.VectorSelector):
         yield node
-    for name in ("lhs", "rhs", "expr", "param", "vs"):
+    for name in ("lhs", "rhs", "expr", "param", "vector_selector"):
         child = getattr(node, name, None)
         if child is not None:
             yield from selectors(child)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -124,18 +125,22 @@ def test_grafana_finds_the_dashboards(find: Find) -> None:
     assert configmap["data"] == {path.name: path.read_text() for path in DASHBOARDS}
 
 
+def check_dashboards(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "monitoring.dashboards", "--check", *options]
+    environment = os.environ | {"PYTHONPATH": "operator"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
 def test_the_dashboards_are_current() -> None:
-    command = [sys.executable, "-m", "monitoring.dashboards", "--check"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = check_dashboards()
     assert done.returncode == 0, done.stderr
 
 
 def test_a_stale_dashboard_is_named(tmp_path: Path) -> None:
     (tmp_path / "stocks-overview.json").write_text("{}\n")
-    command = [sys.executable, "-m", "monitoring.dashboards", "--check", "--output", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = check_dashboards("--output", str(tmp_path))
     assert done.returncode == 1
-    assert "stocks-overview.json; run `python -m monitoring.dashboards`" in done.stderr
+    assert "stocks-overview.json; run `make generate`" in done.stderr
 
 
 @pytest.fixture(params=DASHBOARDS, ids=lambda path: path.stem)
