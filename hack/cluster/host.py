@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -106,8 +107,11 @@ def stop_docker(progress: Progress) -> bool:
     if not pid or program_of(pid) != "dockerd":
         return False
     with progress.step(f"stop our Docker daemon (process {pid})"):
-        os.kill(int(pid), 15)
+        os.kill(int(pid), signal.SIGTERM)
+        deadline = time.monotonic() + DOCKER_WAIT_SECONDS
         while program_of(pid) == "dockerd":
+            if time.monotonic() > deadline:
+                raise ClusterError(f"dockerd did not end in {DOCKER_WAIT_SECONDS} s", f"kill {pid}")
             time.sleep(0.2)
     return True
 
@@ -118,11 +122,13 @@ def docker_pid_file() -> Path:
 
 
 def program_of(pid: str) -> str:
-    """The program a process id belongs to now; empty when there is none."""
+    """The program a process runs now; empty when there is no such process, or only its remains."""
     try:
-        return Path("/proc", pid, "comm").read_text().strip()
+        stat = Path("/proc", pid, "stat").read_text()
     except OSError:
         return ""
+    before, _, after = stat.rpartition(") ")
+    return "" if after.startswith("Z") else before.partition(" (")[2]
 
 
 def runtime_options() -> list[str]:

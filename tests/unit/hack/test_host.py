@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,22 @@ def test_the_runtime_takes_that_one_capability_off_the_request(
     )
     assert json.loads(request.read_text()) == {"bounding": ["CAP_CHOWN", "CAP_KILL"]}
     assert ran.stdout.split() == ["create", *arguments, "node"]
+
+
+def test_an_ended_process_that_nobody_reaped_runs_no_program() -> None:
+    with subprocess.Popen(["sleep", "100"]) as process:
+        pid = str(process.pid)
+        eventually(lambda: host.program_of(pid) == "sleep")
+        process.kill()
+        eventually(lambda: host.program_of(pid) == "")
+    assert host.program_of(pid) == ""
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_pid_file_left_by_a_reboot_stops_nobody(
