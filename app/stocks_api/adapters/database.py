@@ -54,6 +54,7 @@ from stocks_api.domain.orders import (
     OrderType,
     Side,
     StatusChange,
+    Terms,
     TimeInForce,
 )
 from stocks_api.services.orders import OrderPage, OrderQuery
@@ -137,6 +138,10 @@ orders = Table(
     Column("average_price", ExactDecimal),
     Column("perm_id", BigInteger, index=True),
     Column("reason", Text, nullable=False),
+    Column("stop_price", ExactDecimal),
+    Column("changed_quantity", ExactDecimal),
+    Column("changed_limit_price", ExactDecimal),
+    Column("changed_stop_price", ExactDecimal),
     UniqueConstraint("client", "idempotency_key", name="uq_orders_client_idempotency_key"),
 )
 
@@ -148,7 +153,6 @@ order_history = Table(
     Column("status", String(16), nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("detail", Text, nullable=False),
-    UniqueConstraint("order_id", "status", name="uq_order_history_order_id_status"),
 )
 
 fills = Table(
@@ -423,6 +427,16 @@ def _columns(order: Order) -> dict[str, Any]:
         "average_price": order.average_price,
         "perm_id": order.perm_id,
         "reason": order.reason,
+        "stop_price": request.stop_price,
+        **_changed_columns(order.changed),
+    }
+
+
+def _changed_columns(terms: Terms | None) -> dict[str, Any]:
+    return {
+        "changed_quantity": terms and terms.quantity,
+        "changed_limit_price": terms and terms.limit_price,
+        "changed_stop_price": terms and terms.stop_price,
     }
 
 
@@ -453,7 +467,14 @@ def _order(row: RowMapping, history: list[StatusChange], executions: list[Fill])
         average_price=row["average_price"],
         perm_id=row["perm_id"],
         reason=row["reason"],
+        changed=_changed(row),
     )
+
+
+def _changed(row: RowMapping) -> Terms | None:
+    if row["changed_quantity"] is None:
+        return None
+    return Terms(row["changed_quantity"], row["changed_limit_price"], row["changed_stop_price"])
 
 
 def _request(row: RowMapping) -> NewOrder:
@@ -465,6 +486,7 @@ def _request(row: RowMapping) -> NewOrder:
         limit_price=row["limit_price"],
         time_in_force=TimeInForce(row["time_in_force"]),
         client_order_id=row["client_order_id"],
+        stop_price=row["stop_price"],
     )
 
 

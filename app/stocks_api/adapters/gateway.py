@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 import ib_insync as ibi
 
-from stocks_api.domain.errors import GatewayUnavailable, OrderUnknownToGateway
+from stocks_api.domain.errors import ChangeRefused, GatewayUnavailable, OrderUnknownToGateway
 from stocks_api.domain.market import AccountPnl, Position, Quote, finite, price
 from stocks_api.domain.orders import (
     Fill,
@@ -26,6 +26,7 @@ from stocks_api.domain.orders import (
     OrderFact,
     OrderStatus,
     OrderType,
+    Terms,
     exact,
 )
 from stocks_api.services.order_writer import Snapshot
@@ -49,8 +50,15 @@ _STATUS = {
 # Error codes that end an order. Other codes on an order are notes about it: the client marks the
 # order as cancelled for most of them, and is wrong whenever the order lives on (10349, 105, ...).
 _REJECTING = frozenset({103, 106, 107, 109, 110, 200, 201, 203, 321, 387, 388, 463, 10052, 10268})
+_REFUSING_CHANGE = _REJECTING | {104, 105, 161, 329}
 # Good news that comes as an error: data farms are fine, an order was cancelled as asked.
 _NOT_ERRORS = frozenset({202, 2104, 2106, 2107, 2108, 2119, 2158})
+_TYPE_WORDS = {
+    OrderType.MARKET: "MKT",
+    OrderType.LIMIT: "LMT",
+    OrderType.STOP: "STP",
+    OrderType.STOP_LIMIT: "STP LMT",
+}
 _UPSTREAM_LOST, _RESTORED_DATA_LOST, _RESTORED_DATA_KEPT = 1100, 1101, 1102
 _CLIENT_ID_IN_USE = 326
 _DELAYED = frozenset({3, 4})  # market data types: delayed, delayed frozen
@@ -183,6 +191,13 @@ class IbGateway:
         """Ask to cancel. Raises GatewayUnavailable and OrderUnknownToGateway."""
         self._current.cancel(order_id)
 
+    def change(self, order_id: str, terms: Terms) -> asyncio.Future[str]:
+        """Ask to change an order; the future gets the gateway's words if it refuses.
+
+        Raises GatewayUnavailable, OrderUnknownToGateway and ChangeRefused.
+        """
+        return self._current.change(order_id, terms)
+
     async def snapshot(self) -> Snapshot:
         """All that the gateway knows of orders; positions are renewed too."""
         return await self._current.snapshot()
@@ -194,6 +209,12 @@ class IbGateway:
         return self._session
 
 
+@dataclass(frozen=True, slots=True)
+class _Change:
+    refusal: asyncio.Future[str]
+    status_before: str
+
+
 class _Session:
     def __init__(self, config: GatewayConfig, listeners: Listeners, pace: Pace) -> None:
         self._config = config
@@ -202,6 +223,7 @@ class _Session:
         self._ib = ibi.IB()
         self._account = ""
         self._trades: dict[str, ibi.Trade] = {}  # our order id -> the client's object
+        self._changes: dict[str, _Change] = {}  # our order id -> the change under way
         self._symbols: dict[int, str] = {}  # contract id -> symbol, of P&L subscriptions
         self._watched = [ibi.Stock(symbol, "SMART", "USD") for symbol in config.symbols]
         self._hint = ""
@@ -271,6 +293,7 @@ class _Session:
     def _listen(self) -> None:
         ib = self._ib
         ib.disconnectedEvent += self._on_disconnected
+        ib.openOrderEvent += self._on_open_order
         ib.orderStatusEvent += self._on_order_status
         ib.execDetailsEvent += self._on_execution
         ib.errorEvent += self._on_error
@@ -342,17 +365,45 @@ class _Session:
 
     def _to_ib(self, order: Order) -> ibi.Order:
         request = order.request
-        ib_order = ibi.Order(
+        return ibi.Order(
             action=request.side.value,
-            totalQuantity=float(request.quantity),
-            orderType=request.order_type.value,
+            orderType=_TYPE_WORDS[request.order_type],
             tif=request.time_in_force.value,
             orderRef=order.id,
             account=self._account,
+            **_term_fields(order.terms),
         )
-        if request.order_type is OrderType.LIMIT and request.limit_price is not None:
-            ib_order.lmtPrice = float(request.limit_price)
-        return ib_order
+
+    def change(self, order_id: str, terms: Terms) -> asyncio.Future[str]:
+        trade = self._trades.get(order_id)
+        if trade is None or trade.order.clientId != self._config.client_id:
+            raise OrderUnknownToGateway(f"this session of the gateway does not know {order_id}")
+        if trade.isDone():
+            raise ChangeRefused(f"the gateway says that the order is {trade.orderStatus.status}")
+        if order_id in self._changes:
+            raise ChangeRefused("another change of this order is under way")
+        # A copy: what the client holds stays what the gateway said.
+        changed = replace(trade.order, **_term_fields(terms))
+        change = _Change(asyncio.get_running_loop().create_future(), trade.orderStatus.status)
+        try:
+            self._ib.placeOrder(trade.contract, changed)
+        except OSError as error:
+            raise GatewayUnavailable(str(error), "closed") from error
+        self._changes[order_id] = change
+        change.refusal.add_done_callback(lambda _: self._changes.pop(order_id, None))
+        return change.refusal
+
+    def _on_open_order(self, trade: ibi.Trade) -> None:
+        terms = _terms(trade.order)
+        if trade.order.orderRef and terms is not None:
+            self._to.orders.record(
+                OrderFact(
+                    trade.order.orderRef,
+                    datetime.now(UTC),
+                    perm_id=trade.order.permId or None,
+                    terms=terms,
+                )
+            )
 
     async def snapshot(self) -> Snapshot:
         async with self._syncing:
@@ -364,7 +415,7 @@ class _Session:
             positions = await self._ask(ib.reqPositionsAsync, "positions")
         self._trades |= {trade.order.orderRef: trade for trade in resting if trade.order.orderRef}
         self._renew_positions(positions)
-        return Snapshot(asked_at, tuple(_facts([*completed, *resting], executions)))
+        return Snapshot(asked_at, tuple(_facts(completed, resting, executions)))
 
     def _on_order_status(self, trade: ibi.Trade) -> None:
         if trade.log and trade.log[-1].errorCode:
@@ -406,7 +457,14 @@ class _Session:
 
     def _on_order_error(self, request_id: int, code: int, message: str) -> None:
         order_id = self._order_id(request_id)
-        if code in _REJECTING and order_id is not None:
+        if order_id is None:
+            return
+        change = self._changes.get(order_id)
+        if change is not None and code in _REFUSING_CHANGE:
+            # Only the change is refused; the client, wrongly, marks the order as cancelled.
+            self._trades[order_id].orderStatus.status = change.status_before
+            change.refusal.set_result(f"{code}: {message}")
+        elif code in _REJECTING:
             self._to.orders.record(
                 OrderFact(
                     order_id,
@@ -514,17 +572,44 @@ class _Nobody:
         return lambda *_args, **_kwargs: None
 
 
-def _facts(trades: Iterable[ibi.Trade], executions: Iterable[ibi.Fill]) -> Iterable[OrderFact]:
-    """One fact for each order, matched by orderRef; executions of orders unknown by then, too."""
+def _facts(
+    completed: Iterable[ibi.Trade], resting: Iterable[ibi.Trade], executions: Iterable[ibi.Fill]
+) -> Iterable[OrderFact]:
+    """One fact for each order, matched by orderRef; executions of orders unknown by then, too.
+
+    Only resting orders tell their terms: of a completed one the quantity may be missing.
+    """
     filled: dict[str, list[Fill]] = {}
     for execution in executions:
         filled.setdefault(execution.execution.orderRef, []).append(_fill(execution))
-    for trade in trades:
+    for trade in completed:
         if trade.order.orderRef:
             yield _fact_of(trade, filled.pop(trade.order.orderRef, []))
+    for trade in resting:
+        if trade.order.orderRef:
+            fact = _fact_of(trade, filled.pop(trade.order.orderRef, []))
+            yield replace(fact, terms=_terms(trade.order))
     for order_id, fills in filled.items():
         if order_id:
             yield OrderFact(order_id, datetime.now(UTC), fills=tuple(fills))
+
+
+def _term_fields(terms: Terms) -> dict[str, Any]:
+    """Fields of the client's order; a price that is left out stays its "no value"."""
+    fields: dict[str, Any] = {"totalQuantity": float(terms.quantity)}
+    if terms.limit_price is not None:
+        fields["lmtPrice"] = float(terms.limit_price)
+    if terms.stop_price is not None:
+        fields["auxPrice"] = float(terms.stop_price)
+    return fields
+
+
+def _terms(order: ibi.Order) -> Terms | None:
+    """What the gateway says of quantity and prices; None if it says no quantity."""
+    quantity = _positive(order.totalQuantity)
+    if quantity is None:
+        return None
+    return Terms(quantity, _money(order.lmtPrice), _money(order.auxPrice))
 
 
 def _fact_of(trade: ibi.Trade, fills: Iterable[Fill]) -> OrderFact:

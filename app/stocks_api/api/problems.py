@@ -11,9 +11,11 @@ from starlette.exceptions import HTTPException
 
 from stocks_api.domain.errors import (
     Backlog,
+    ChangeRefused,
     DatabaseUnavailable,
     GatewayUnavailable,
     IdempotencyConflict,
+    ImpossibleChange,
     NotWatched,
     OrderFinal,
     OrderNotFound,
@@ -58,6 +60,8 @@ _DOMAIN: Sequence[tuple[type[StocksError], int, str]] = (
     (NotWatched, 404, "Unknown symbol"),
     (OrderFinal, 409, "Order is final"),
     (OrderUnknownToGateway, 409, "Order is not at the gateway"),
+    (ChangeRefused, 409, "Order was not changed"),
+    (ImpossibleChange, 422, "Invalid request"),
     (IdempotencyConflict, 422, "Idempotency key was used before"),
     (GatewayUnavailable, 503, "Gateway is not available"),
     (DatabaseUnavailable, 503, "Database is not available"),
@@ -83,8 +87,14 @@ def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONRe
 async def _on_domain_error(_request: Request, error: Exception) -> JSONResponse:
     for kind, status, title in _DOMAIN:
         if isinstance(error, kind):
+            errors = (
+                [FieldProblem(field=error.field, message=error.message)]
+                if isinstance(error, ImpossibleChange)
+                else []
+            )
+            problem = Problem(title=title, status=status, detail=str(error), errors=errors)
             headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else None
-            return answer(Problem(title=title, status=status, detail=str(error)), headers)
+            return answer(problem, headers)
     raise error
 
 

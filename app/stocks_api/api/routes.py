@@ -59,7 +59,7 @@ _Responses = dict[int | str, dict[str, Any]]
 
 _UNSETTLED = frozenset({OrderStatus.PENDING, OrderStatus.UNRESOLVED})
 _NOT_FOUND: _Responses = {404: {"model": Problem, "description": "Unknown"}}
-_CONFLICT: _Responses = {409: {"model": Problem, "description": "The order is final"}}
+_CONFLICT: _Responses = {409: {"model": Problem, "description": "The order is final, or refused"}}
 
 
 @router.post(
@@ -109,6 +109,19 @@ async def list_orders(
 async def get_order(order_id: OrderId, orders: Orders) -> schemas.OrderView:
     """One order with its history and fills."""
     return schemas.OrderView.of(await orders.get(order_id))
+
+
+@router.patch("/orders/{order_id}", tags=["orders"], responses=_NOT_FOUND | _CONFLICT)
+async def change_order(
+    order_id: OrderId, change: schemas.OrderChange, response: Response, orders: Orders
+) -> schemas.OrderView:
+    """Change an open order: 200 when the gateway has confirmed, 202 while it has not answered.
+
+    409 when the order is final, or the gateway refuses: the order stays as it was.
+    """
+    order = await orders.change(order_id, change.to_domain())
+    response.status_code = 200 if order.changed_as(change.to_domain()) else 202
+    return schemas.OrderView.of(order)
 
 
 @router.delete("/orders/{order_id}", tags=["orders"], responses=_NOT_FOUND | _CONFLICT)

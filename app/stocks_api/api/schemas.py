@@ -12,10 +12,12 @@ from pydantic import (
     PlainSerializer,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from stocks_api.domain.market import AccountPnl, Position, Quote
 from stocks_api.domain.orders import (
+    Change,
     Fill,
     NewOrder,
     Order,
@@ -45,11 +47,16 @@ def _text(value: Decimal) -> str:
 
 
 _Bounded = Annotated[Decimal, BeforeValidator(_no_boolean)]
+Quantity = Annotated[_Bounded, Field(gt=0, le=MAX_QUANTITY, decimal_places=4, allow_inf_nan=False)]
+Price = Annotated[_Bounded, Field(gt=0, le=MAX_PRICE, decimal_places=4, allow_inf_nan=False)]
 Exact = Annotated[Decimal, PlainSerializer(_text, return_type=str)]
 
 
 class OrderRequest(BaseModel):
-    """An order to place. Quantity in shares; limit_price in account currency, for LMT only."""
+    """An order to place. Quantity in shares, prices in account currency.
+
+    `limit_price` is for LMT and STP_LMT, `stop_price` for STP and STP_LMT.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -64,28 +71,43 @@ class OrderRequest(BaseModel):
                     "limit_price": "410.50",
                     "time_in_force": "GTC",
                 },
+                {
+                    "symbol": "TSLA",
+                    "side": "SELL",
+                    "quantity": "5",
+                    "order_type": "STP_LMT",
+                    "stop_price": "200",
+                    "limit_price": "198.5",
+                },
             ]
         },
     )
 
     symbol: str = Field(pattern=SYMBOL, max_length=14)
     side: Side
-    quantity: _Bounded = Field(gt=0, le=MAX_QUANTITY, decimal_places=4, allow_inf_nan=False)
+    quantity: Quantity
     order_type: OrderType = OrderType.MARKET
-    limit_price: _Bounded | None = Field(
-        None, gt=0, le=MAX_PRICE, decimal_places=4, allow_inf_nan=False, validate_default=True
-    )
+    limit_price: Price | None = Field(None, validate_default=True)
+    stop_price: Price | None = Field(None, validate_default=True)
     time_in_force: TimeInForce = TimeInForce.DAY
     client_order_id: str | None = Field(None, min_length=1, max_length=64, pattern=PRINTABLE)
 
-    @field_validator("limit_price")
+    @field_validator("limit_price", "stop_price")
     @classmethod
     def _price_fits_type(cls, price: Decimal | None, info: ValidationInfo) -> Decimal | None:
         order_type = info.data.get("order_type")
-        if order_type is OrderType.LIMIT and price is None:
-            raise ValueError("an LMT order needs a price")
-        if order_type is OrderType.MARKET and price is not None:
-            raise ValueError("an MKT order has no price: leave it out, or use order_type LMT")
+        if order_type is None:  # wrong itself, and said so
+            return price
+        limit = info.field_name == "limit_price"
+        needed = order_type.has_limit if limit else order_type.has_stop
+        if needed and price is None:
+            raise ValueError(f"an order of type {order_type} needs it")
+        if price is not None and not needed:
+            fitting = [kind for kind in OrderType if (kind.has_limit if limit else kind.has_stop)]
+            raise ValueError(
+                f"an order of type {order_type} has none: leave it out, or use order_type "
+                + " or ".join(fitting)
+            )
         return price
 
     def to_domain(self) -> NewOrder:
@@ -98,7 +120,31 @@ class OrderRequest(BaseModel):
             limit_price=self.limit_price,
             time_in_force=self.time_in_force,
             client_order_id=self.client_order_id,
+            stop_price=self.stop_price,
         )
+
+
+class OrderChange(BaseModel):
+    """New terms for an open order; what is left out stays."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"limit_price": "411.25"}, {"quantity": "20"}]},
+    )
+
+    quantity: Quantity | None = None
+    limit_price: Price | None = None
+    stop_price: Price | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.quantity is self.limit_price is self.stop_price is None:
+            raise ValueError("say what to change: quantity, limit_price or stop_price")
+        return self
+
+    def to_domain(self) -> Change:
+        """The same, for the services."""
+        return Change(self.quantity, self.limit_price, self.stop_price)
 
 
 class OrderFilter(BaseModel):
@@ -135,7 +181,7 @@ class FillView(BaseModel):
 
 
 class OrderView(BaseModel):
-    """An order as it is known now."""
+    """An order as it is known now; quantity and prices are those in force at the gateway."""
 
     id: str
     status: OrderStatus
@@ -144,6 +190,7 @@ class OrderView(BaseModel):
     order_type: OrderType
     quantity: Exact
     limit_price: Exact | None
+    stop_price: Exact | None
     time_in_force: TimeInForce
     client_order_id: str | None
     filled_quantity: Exact
@@ -156,15 +203,16 @@ class OrderView(BaseModel):
     @classmethod
     def of(cls, order: Order) -> Self:
         """For the wire."""
-        request = order.request
+        request, terms = order.request, order.terms
         return cls(
             id=order.id,
             status=order.status,
             symbol=request.symbol,
             side=request.side,
             order_type=request.order_type,
-            quantity=request.quantity,
-            limit_price=request.limit_price,
+            quantity=terms.quantity,
+            limit_price=terms.limit_price,
+            stop_price=terms.stop_price,
             time_in_force=request.time_in_force,
             client_order_id=request.client_order_id,
             filled_quantity=order.filled_quantity,

@@ -11,6 +11,8 @@ StocksError
     ├── OrderNotFound
     ├── OrderFinal
     ├── OrderUnknownToGateway
+    ├── ChangeRefused
+    ├── ImpossibleChange
     ├── IdempotencyConflict
     └── NotWatched
 """
@@ -68,6 +70,19 @@ class OrderFinal(PermanentError):
 
 class OrderUnknownToGateway(PermanentError):
     """The order is open here, but the gateway's session knows nothing of it."""
+
+
+class ChangeRefused(PermanentError):
+    """The order can't be changed now, or the gateway refused to; it stays as it was."""
+
+
+class ImpossibleChange(PermanentError):
+    """The change makes no sense for this order; `field` names what is wrong."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
 
 
 class IdempotencyConflict(PermanentError):

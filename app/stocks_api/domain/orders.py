@@ -10,6 +10,8 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from stocks_api.domain.errors import ImpossibleChange
+
 ZERO = Decimal(0)
 _MICRO = Decimal("0.000001")  # the precision that is stored
 
@@ -34,6 +36,18 @@ class OrderType(StrEnum):
 
     MARKET = "MKT"
     LIMIT = "LMT"
+    STOP = "STP"
+    STOP_LIMIT = "STP_LMT"
+
+    @property
+    def has_limit(self) -> bool:
+        """Whether it names the worst price to trade at."""
+        return self in (OrderType.LIMIT, OrderType.STOP_LIMIT)
+
+    @property
+    def has_stop(self) -> bool:
+        """Whether it waits until the last trade reaches a price."""
+        return self in (OrderType.STOP, OrderType.STOP_LIMIT)
 
 
 class TimeInForce(StrEnum):
@@ -91,8 +105,31 @@ class StatusChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What of an order can be changed. Quantity in shares, prices in account currency."""
+
+    quantity: Decimal
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+
+    def __str__(self) -> str:
+        """For people: quantity 10, limit 1.5, stop -."""
+        limit, stop = (_shown(price) for price in (self.limit_price, self.stop_price))
+        return f"quantity {_shown(self.quantity)}, limit {limit}, stop {stop}"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """New terms for an order; None leaves one as it is."""
+
+    quantity: Decimal | None = None
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NewOrder:
-    """What a client asks for. Quantity in shares, limit price in account currency."""
+    """What a client asks for. Quantity in shares, prices in account currency."""
 
     symbol: str
     side: Side
@@ -101,11 +138,20 @@ class NewOrder:
     limit_price: Decimal | None
     time_in_force: TimeInForce
     client_order_id: str | None = None
+    stop_price: Decimal | None = None
+
+    @property
+    def terms(self) -> Terms:
+        """As asked for at first."""
+        return Terms(self.quantity, self.limit_price, self.stop_price)
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order with its history. `id` travels to the gateway as orderRef."""
+    """An order with its history. `id` travels to the gateway as orderRef.
+
+    `changed` are the terms in force at the gateway, if they are not those of the request any more.
+    """
 
     id: str
     client: str
@@ -119,11 +165,28 @@ class Order:
     average_price: Decimal | None = None
     perm_id: int | None = None
     reason: str = ""
+    changed: Terms | None = None
+
+    @property
+    def terms(self) -> Terms:
+        """Those in force."""
+        return self.changed or self.request.terms
+
+    @property
+    def remaining(self) -> Decimal:
+        """Shares that may still trade."""
+        return max(ZERO, self.terms.quantity - self.filled_quantity) if self.is_open else ZERO
 
     @property
     def is_open(self) -> bool:
         """Whether anything can still happen to it in the ordinary course."""
         return self.status in _OPEN
+
+    def changed_as(self, change: Change) -> bool:
+        """Whether its terms are as the change wants them."""
+        wanted = (change.quantity, change.limit_price, change.stop_price)
+        terms = (self.terms.quantity, self.terms.limit_price, self.terms.stop_price)
+        return all(new is None or new == now for new, now in zip(wanted, terms, strict=True))
 
     def entered(self, status: OrderStatus) -> bool:
         """Whether it was ever in `status`."""
@@ -142,6 +205,7 @@ class OrderFact:
     average_price: Decimal | None = None
     fills: tuple[Fill, ...] = ()
     reason: str = ""
+    terms: Terms | None = None
 
 
 def new_order(
@@ -163,9 +227,26 @@ def new_order(
     )
 
 
+def changed_terms(order: Order, change: Change) -> Terms:
+    """The terms after the change. Raises ImpossibleChange."""
+    order_type, terms = order.request.order_type, order.terms
+    if change.limit_price is not None and not order_type.has_limit:
+        raise ImpossibleChange("limit_price", f"an order of type {order_type} has none")
+    if change.stop_price is not None and not order_type.has_stop:
+        raise ImpossibleChange("stop_price", f"an order of type {order_type} has none")
+    quantity = terms.quantity if change.quantity is None else change.quantity
+    if quantity <= order.filled_quantity:
+        raise ImpossibleChange(
+            "quantity", f"must be above the {order.filled_quantity} shares that are filled"
+        )
+    return Terms(
+        quantity, change.limit_price or terms.limit_price, change.stop_price or terms.stop_price
+    )
+
+
 def apply(order: Order, fact: OrderFact) -> Order:
     """The order after hearing `fact`; the same object if nothing is new."""
-    learned = _with_fills(_with_identity(order, fact), fact)
+    learned = _with_fills(_with_terms(_with_identity(order, fact), fact), fact)
     status = _implied_status(learned, fact)
     moved = learned if status is None else enter(learned, status, fact.at, fact.reason)
     return order if moved == order else moved
@@ -183,14 +264,12 @@ def enter(order: Order, status: OrderStatus, at: datetime, reason: str = "") -> 
 
 
 def newly_entered(before: Order, after: Order) -> tuple[OrderStatus, ...]:
-    """Statuses that `after` has been in and `before` had not, in order."""
-    return tuple(change.status for change in after.history[len(before.history) :])
+    """Statuses that `after` has been in and `before` never had, in order: each counts once."""
+    new = (change.status for change in after.history[len(before.history) :])
+    return tuple(dict.fromkeys(status for status in new if not before.entered(status)))
 
 
 def _remember(order: Order, status: OrderStatus, at: datetime, detail: str) -> Order:
-    """Each status is entered once: counters and history agree on that."""
-    if order.entered(status):
-        return order
     return replace(order, history=(*order.history, StatusChange(status, at, detail)))
 
 
@@ -198,10 +277,34 @@ def _with_identity(order: Order, fact: OrderFact) -> Order:
     return replace(order, perm_id=order.perm_id or fact.perm_id)
 
 
+def _with_terms(order: Order, fact: OrderFact) -> Order:
+    """The gateway's word on quantity and prices; a change of them is part of the history."""
+    if fact.terms is None or not order.is_open:
+        return order
+    terms = _of_type(fact.terms, order.request.order_type)
+    if terms == order.terms:
+        return order
+    changed = replace(order, changed=terms)
+    return _remember(changed, order.status, fact.at, f"changed: {terms}")
+
+
+def _of_type(terms: Terms, order_type: OrderType) -> Terms:
+    """Without the prices that this type of order does not have, whatever the gateway fills in."""
+    return Terms(
+        terms.quantity,
+        terms.limit_price if order_type.has_limit else None,
+        terms.stop_price if order_type.has_stop else None,
+    )
+
+
+def _shown(number: Decimal | None) -> str:
+    return "-" if number is None else f"{number.normalize():f}"
+
+
 def _with_fills(order: Order, fact: OrderFact) -> Order:
     fills = _merge(order.fills, fact.fills)
     known = sum((fill.quantity for fill in fills), ZERO)
-    said = order.request.quantity if fact.status is OrderStatus.FILLED else fact.filled_quantity
+    said = order.terms.quantity if fact.status is OrderStatus.FILLED else fact.filled_quantity
     filled = max(order.filled_quantity, said, known)
     price = _average(fills) if known == filled and fills else fact.average_price
     return replace(
@@ -211,7 +314,7 @@ def _with_fills(order: Order, fact: OrderFact) -> Order:
 
 def _implied_status(order: Order, fact: OrderFact) -> OrderStatus | None:
     """Executions speak louder than the status field, which may be late or missing."""
-    if order.filled_quantity >= order.request.quantity:
+    if order.filled_quantity >= order.terms.quantity:
         return OrderStatus.FILLED
     if fact.status is None and fact.fills and order.is_open:
         return OrderStatus.ACCEPTED

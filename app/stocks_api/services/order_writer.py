@@ -21,6 +21,7 @@ from stocks_api.domain.orders import (
     Order,
     OrderFact,
     OrderStatus,
+    Terms,
     apply,
     enter,
     newly_entered,
@@ -133,6 +134,10 @@ class OrderWriter:
     async def finished(self, order_id: str, seconds: float) -> None:
         """Wait until nothing more can happen to the order, at most so many seconds."""
         await self._wait(order_id, seconds, lambda order: not order.is_open)
+
+    async def changed(self, order_id: str, terms: Terms, seconds: float) -> None:
+        """Wait until the order has these terms or is final, at most so many seconds."""
+        await self._wait(order_id, seconds, lambda order: order.terms == terms or not order.is_open)
 
     async def run(self) -> None:
         """Do the jobs, for ever."""

@@ -9,9 +9,10 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from stocks_api.domain.errors import (
+    ChangeRefused,
     DatabaseUnavailable,
     GatewayUnavailable,
     IdempotencyConflict,
@@ -20,9 +21,12 @@ from stocks_api.domain.errors import (
     StocksError,
 )
 from stocks_api.domain.orders import (
+    Change,
     NewOrder,
     Order,
     OrderStatus,
+    Terms,
+    changed_terms,
     new_order,
 )
 from stocks_api.services.order_writer import OrderWriter, Snapshot
@@ -150,6 +154,38 @@ class OrderService:
         await self._writer.finished(order_id, self._timing.acknowledgement)
         return await self.get(order_id)
 
+    async def change(self, order_id: str, change: Change) -> Order:
+        """Ask the gateway to change an order, and wait a little for the outcome.
+
+        The gateway's word counts: the order has the new terms when it confirms them, also later.
+        Raises OrderNotFound, OrderFinal, ImpossibleChange, ChangeRefused, OrderUnknownToGateway,
+        GatewayUnavailable and DatabaseUnavailable.
+        """
+        order = await self.get(order_id)
+        _require_changeable(order)
+        terms = changed_terms(order, change)
+        if terms == order.terms:
+            return order
+        self.require_ready()
+        await self._change(order, terms)
+        after = await self.get(order_id)
+        if after.terms != terms:
+            _require_changeable(after)
+        return after
+
+    async def _change(self, order: Order, terms: Terms) -> None:
+        refusal = await self._outbox.change(order.id, terms)
+        waiting = self._writer.changed(order.id, terms, self._timing.acknowledgement)
+        confirmed = asyncio.create_task(waiting)
+        either: set[asyncio.Future[Any]] = {confirmed, refusal}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if refusal.done():
+                raise ChangeRefused(f"the gateway refused the change: {refusal.result()}")
+        finally:
+            confirmed.cancel()
+            refusal.cancel()
+
     async def get(self, order_id: str) -> Order:
         """The order. Raises OrderNotFound and DatabaseUnavailable."""
         order = await self._repository.get(order_id)
@@ -221,6 +257,13 @@ class OrderService:
         self._writer.doubt(order.id, waited)
         await self._writer.settled(order.id, self._timing.acknowledgement)
         return await self.get(order.id)
+
+
+def _require_changeable(order: Order) -> None:
+    if not order.is_open:
+        raise OrderFinal(f"order {order.id} is {order.status}: nothing is left to change")
+    if order.status is not OrderStatus.ACCEPTED:
+        raise ChangeRefused(f"order {order.id} is {order.status}: the gateway must have it first")
 
 
 def _replay(earlier: Order, request: NewOrder) -> Placed:

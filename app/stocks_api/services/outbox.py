@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from stocks_api.domain.errors import Backlog, GatewayUnavailable, StocksError
-from stocks_api.domain.orders import NOT_SENT, Order, OrderFact, OrderStatus
+from stocks_api.domain.orders import NOT_SENT, Order, OrderFact, OrderStatus, Terms
 from stocks_api.services.pacing import CANCELS, ORDERS, Pace
 
 log = logging.getLogger(__name__)
@@ -21,13 +21,19 @@ MOST_WAITING = 400  # ten seconds at full pace: who comes later had better know
 
 
 class Sender(Protocol):
-    """Where orders go. Both raise GatewayUnavailable when nothing was sent."""
+    """Where orders go. All raise GatewayUnavailable when nothing was sent."""
 
     def place(self, order: Order) -> None:
         """Send the order, once."""
 
     def cancel(self, order_id: str) -> None:
         """Ask to cancel; the outcome comes as a fact. Raises OrderUnknownToGateway."""
+
+    def change(self, order_id: str, terms: Terms) -> asyncio.Future[str]:
+        """Ask to change; the outcome comes as a fact, or the future gets a refusal.
+
+        Raises OrderUnknownToGateway and ChangeRefused.
+        """
 
 
 class Journal(Protocol):
@@ -86,6 +92,12 @@ class Outbox:
             self._gateway.cancel(order_id)
         else:
             self._end(waiting, OrderStatus.CANCELLED, "cancelled before its turn came")
+
+    async def change(self, order_id: str, terms: Terms) -> asyncio.Future[str]:
+        """Ask the gateway to change an order. Raises the reason why that was not sent."""
+        await self._pace.room(ORDERS)
+        self._permitted()
+        return self._gateway.change(order_id, terms)
 
     def refuse_waiting(self, error: StocksError) -> None:
         """Nothing of what waits will be sent."""

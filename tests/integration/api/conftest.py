@@ -97,6 +97,10 @@ class Api:
     async def delete(self, order_id: str) -> httpx.Response:
         return await self.http.delete(f"/v1/orders/{order_id}", headers=_headers(TRADER))
 
+    async def patch(self, order_id: str, **change: str) -> httpx.Response:
+        path = f"/v1/orders/{order_id}"
+        return await self.http.patch(path, json=change, headers=_headers(TRADER))
+
     async def order(self, order_id: str) -> dict[str, Any]:
         found: dict[str, Any] = await self.json(f"/v1/orders/{order_id}")
         return found

@@ -23,6 +23,8 @@ from stocks_api.settings import Settings
 KEY = "a-key-of-the-desk"
 GOOD = {"symbol": "AAPL", "side": "BUY", "quantity": "10", "order_type": "MKT"}
 LIMIT = GOOD | {"order_type": "LMT", "limit_price": "1.5"}
+STOP = GOOD | {"order_type": "STP", "stop_price": "1.5"}
+STOP_LIMIT = LIMIT | STOP | {"order_type": "STP_LMT"}
 
 
 # One API for all: none of these requests leaves a trace in it.
@@ -52,7 +54,15 @@ async def http(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.
 
 
 @pytest.mark.parametrize(
-    "order", [GOOD, LIMIT, GOOD | {"quantity": 10}, GOOD | {"symbol": "BRK B"}]
+    "order",
+    [
+        GOOD,
+        LIMIT,
+        STOP,
+        LIMIT | STOP | {"order_type": "STP_LMT"},
+        GOOD | {"quantity": 10},
+        GOOD | {"symbol": "BRK B"},
+    ],
 )
 async def test_a_good_order_gets_as_far_as_the_gateway(
     http: httpx.AsyncClient, order: dict[str, Any]
@@ -83,7 +93,7 @@ async def test_a_good_order_gets_as_far_as_the_gateway(
         pytest.param(GOOD | {"symbol": "../etc"}, "symbol", id="a symbol that is a path"),
         pytest.param(GOOD | {"symbol": "A" * 10_000}, "symbol", id="a symbol of 10 kB"),
         pytest.param(GOOD | {"side": "HOLD"}, "side", id="an unknown side"),
-        pytest.param(GOOD | {"order_type": "STP"}, "order_type", id="an unknown order type"),
+        pytest.param(GOOD | {"order_type": "TRAIL"}, "order_type", id="an unknown order type"),
         pytest.param(GOOD | {"time_in_force": "IOC"}, "time_in_force", id="an unknown duration"),
         pytest.param(GOOD | {"order_type": "LMT"}, "limit_price", id="a limit order without price"),
         pytest.param(GOOD | {"limit_price": "1"}, "limit_price", id="a market order with a price"),
@@ -91,6 +101,12 @@ async def test_a_good_order_gets_as_far_as_the_gateway(
         pytest.param(LIMIT | {"limit_price": "-3"}, "limit_price", id="a negative price"),
         pytest.param(LIMIT | {"limit_price": "NaN"}, "limit_price", id="a price that is no number"),
         pytest.param(LIMIT | {"limit_price": "1e9"}, "limit_price", id="a price above the limit"),
+        pytest.param(GOOD | {"order_type": "STP"}, "stop_price", id="a stop order without a stop"),
+        pytest.param(LIMIT | {"stop_price": "2"}, "stop_price", id="a limit order with a stop"),
+        pytest.param(
+            STOP | {"order_type": "STP_LMT"}, "limit_price", id="a stop-limit order without limit"
+        ),
+        pytest.param(STOP | {"stop_price": "NaN"}, "stop_price", id="a stop that is no number"),
         pytest.param(GOOD | {"colour": "red"}, "colour", id="an unknown field"),
         pytest.param(
             GOOD | {"client_order_id": "a\nb"},
@@ -116,6 +132,26 @@ async def test_a_bad_order_is_refused_naming_the_field(
     assert field in {error["field"] for error in problem["errors"]}
     assert all(error["message"] for error in problem["errors"])
     assert len(answer.content) < 2000  # what was sent is not echoed
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({}, "body"),
+        ({"quantity": None}, "body"),
+        ({"quantity": "0"}, "quantity"),
+        ({"limit_price": "-1"}, "limit_price"),
+        ({"stop_price": "1e9"}, "stop_price"),
+        ({"side": "SELL"}, "side"),
+    ],
+)
+async def test_a_bad_change_is_refused_naming_the_field(
+    http: httpx.AsyncClient, change: dict[str, Any], field: str
+) -> None:
+    nobody = "00000000-0000-0000-0000-000000000000"
+    answer = await http.patch(f"/v1/orders/{nobody}", json=change)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"][0]["field"] == field
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stocks_api.domain.errors import ImpossibleChange
 from stocks_api.domain.orders import (
+    Change,
     Fill,
     NewOrder,
     Order,
@@ -18,8 +20,10 @@ from stocks_api.domain.orders import (
     OrderStatus,
     OrderType,
     Side,
+    Terms,
     TimeInForce,
     apply,
+    changed_terms,
     enter,
     new_order,
     newly_entered,
@@ -162,6 +166,57 @@ _FACTS = st.lists(
 )
 
 
+def limit_order() -> Order:
+    request = replace(an_order().request, order_type=OrderType.LIMIT, limit_price=Decimal(5))
+    return new_order("id-1", "desk", request, AT)
+
+
+def test_the_history_tells_each_doubt() -> None:
+    order = after(fact(S.UNRESOLVED), fact(S.ACCEPTED), fact(S.UNRESOLVED), fact(S.CANCELLED))
+    assert [change.status for change in order.history] == [
+        S.PENDING,
+        S.UNRESOLVED,
+        S.ACCEPTED,
+        S.UNRESOLVED,
+        S.CANCELLED,
+    ]
+
+
+def test_terms_are_what_the_gateway_says_and_a_change_of_them_is_in_the_history() -> None:
+    placed = apply(limit_order(), fact(S.ACCEPTED))
+    told = replace(fact(), terms=Terms(Decimal(20), Decimal("5.5"), Decimal(0)))
+    changed = apply(placed, told)
+    assert changed.terms == Terms(Decimal(20), Decimal("5.5"), None)
+    assert changed.history[-1].detail == "changed: quantity 20, limit 5.5, stop -"
+    assert newly_entered(placed, changed) == ()
+    assert changed.request == placed.request  # by which a repeated request is known
+    assert apply(changed, told) is changed
+
+
+def test_the_same_terms_again_are_no_change() -> None:
+    placed = apply(limit_order(), fact(S.ACCEPTED))
+    assert apply(placed, replace(fact(), terms=Terms(Decimal(10), Decimal("5.00")))) is placed
+
+
+def test_an_order_is_filled_when_its_changed_quantity_is() -> None:
+    smaller = apply(an_order(), replace(fact(S.ACCEPTED), terms=Terms(Decimal(4))))
+    assert apply(smaller, fact(None, fill("a.b.01.01", "4"))).status is S.FILLED
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (Change(stop_price=Decimal(1)), "stop_price"),
+        (Change(quantity=Decimal(4)), "quantity"),
+    ],
+)
+def test_a_change_that_makes_no_sense_is_refused(change: Change, field: str) -> None:
+    order = apply(limit_order(), fact(None, fill("a.b.01.01", "4")))
+    with pytest.raises(ImpossibleChange) as caught:
+        changed_terms(order, change)
+    assert caught.value.field == field
+
+
 @given(_FACTS)
 def test_whatever_is_heard_each_status_is_entered_once_and_shares_never_vanish(
     facts: list[OrderFact],
@@ -173,7 +228,7 @@ def test_whatever_is_heard_each_status_is_entered_once_and_shares_never_vanish(
         assert order.status is not S.FILLED or heard.status is S.FILLED
         assert apply(heard, each) is heard or each.status is S.UNRESOLVED
         order = heard
-    statuses = [change.status for change in order.history]
-    assert len(statuses) == len(set(statuses))
-    assert order.status in statuses
+    entered = newly_entered(an_order(), order)
+    assert len(entered) == len(set(entered))
+    assert order.history[-1].status is order.status
     assert order.status is not S.FILLED or order.filled_quantity >= order.request.quantity

@@ -19,6 +19,7 @@ from stocks_api.domain.orders import (
     OrderStatus,
     OrderType,
     Side,
+    Terms,
     TimeInForce,
     new_order,
 )
@@ -60,6 +61,9 @@ class World:
     def cancel(self, order_id: str) -> None:
         self.pace.spent()
         self.cancelled.append(order_id)
+
+    def change(self, order_id: str, terms: Terms) -> asyncio.Future[str]:
+        raise NotImplementedError
 
     def sending(self, order_id: str) -> None:
         self.sent.append(order_id)
