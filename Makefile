@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLUSTER := PYTHONPATH=hack python3 -m cluster
 
-.PHONY: help up down test venv lock lint unit integration rules e2e generate local local-apply local-delete bench
+.PHONY: help up down test venv lock lint unit integration rules e2e generate local local-apply local-delete
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,3 @@ rules: $(VENV)/.installed ## promtool tests of the rules
 
 e2e: $(VENV)/.installed ## The whole product on a kind cluster of its own
 	hack/e2e $(BIN)
-
-bench: $(VENV)/.installed ## Print figures; asserts nothing
-	$(BIN)/pytest tests/bench -s
