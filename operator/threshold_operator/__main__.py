@@ -26,7 +26,7 @@ def _add_run(commands: cli.Commands) -> None:
     parser.set_defaults(run=_run)
 
 
-def _run(_: argparse.Namespace) -> None:
+def _run(_: argparse.Namespace) -> int:
     # Half a second of imports that the other commands needn't wait for.
     from threshold_operator.handlers import run
     from threshold_operator.kube import KubeError
@@ -34,7 +34,9 @@ def _run(_: argparse.Namespace) -> None:
     try:
         run(Settings.from_environment())
     except (SettingsError, CatalogueError, KubeError) as error:
-        sys.exit(f"threshold-operator run: {error}")
+        print(f"threshold-operator run: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

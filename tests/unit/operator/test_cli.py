@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -23,12 +24,23 @@ def test_the_generated_rules_are_current() -> None:
     main(["generate", "--check"])
 
 
-def test_a_stale_rule_file_is_named_and_left_alone(tmp_path: Path) -> None:
+def code_of(*argv: str) -> int:
+    """The exit code of a command."""
+    try:
+        main(argv)
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def test_a_stale_rule_file_is_named_and_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     main(["generate", "--output", str(tmp_path)])
     stale = tmp_path / "stocks-api-latency-high.yaml"
     stale.write_text("groups: []\n")
-    with pytest.raises(SystemExit, match=r"stale: stocks-api-latency-high\.yaml; run"):
-        main(["generate", "--check", "--output", str(tmp_path)])
+    assert code_of("generate", "--check", "--output", str(tmp_path)) == 1
+    assert "stale: stocks-api-latency-high.yaml; run" in capsys.readouterr().err
     assert stale.read_text() == "groups: []\n"
 
 
@@ -52,26 +64,180 @@ def test_every_example_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"{len(examples)} valid\n"
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (GOOD.replace("0.05", "5"), "spec.critical.threshold: is 5, must lie between 0.001 and 1"),
-        (GOOD.replace("0.05", "0.01"), "must lie above warning.threshold (0.02)"),
-        (GOOD.replace("StocksOrder", "StocksOrdre"), "is not in the catalogue; known: Stocks"),
-        ("- a list", "holds something that is no object"),
-        ("a: [", "while parsing"),
-    ],
-    ids=["out of bounds", "warning beyond critical", "unknown alert", "a list", "no YAML"],
-)
-def test_a_bad_file_is_refused_with_its_name(tmp_path: Path, text: str, message: str) -> None:
+UNUSABLE = {
+    "a list": ("- a list", "holds something that is no object"),
+    "no YAML": ("a: [", "while parsing"),
+    "a date that is none": ("a: 2026-13-45", "month must be in 1..12"),
+    "nesting without end": ("[" * 9000, "maximum recursion depth"),
+    "not UTF-8": (b"\xff\xfe", "can't decode byte"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), UNUSABLE.values(), ids=UNUSABLE)
+def test_a_file_that_cannot_be_used_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | bytes, message: str
+) -> None:
     bad = tmp_path / "bad.yaml"
+    bad.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert code_of("validate", str(bad)) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert str(bad) in said
+
+
+def test_a_missing_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of("validate", "nowhere.yaml") == 2
+    assert "nowhere.yaml" in capsys.readouterr().err
+
+
+TWIN = GOOD.replace("name: rejection-rate", "name: twin")
+INVALID = {
+    "out of bounds": (
+        GOOD.replace("0.05", "5"),
+        "spec.critical.threshold: is 5, must lie between 0.001 and 1",
+    ),
+    "warning beyond critical": (
+        GOOD.replace("0.05", "0.01"),
+        "must lie above warning.threshold (0.02)",
+    ),
+    "unknown alert": (
+        GOOD.replace("StocksOrder", "StocksOrdre"),
+        "is not in the catalogue; known: Stocks",
+    ),
+    "metadata that is a list": ("metadata: [a]", "metadata: is missing"),
+    "a namespace that is a number": (
+        GOOD.replace("metadata:", "metadata:\n  namespace: 7"),
+        "metadata.namespace: must be a string",
+    ),
+    "another namespace": (
+        GOOD.replace("metadata:", "metadata:\n  namespace: desk"),
+        "metadata.namespace: is desk, but --namespace is trading",
+    ),
+    "one name twice": (f"{GOOD}---\n{GOOD}", "metadata.name: is given to two objects"),
+    "two objects of one scope": (
+        f"{GOOD}---\n{TWIN}",
+        "rejection-rate is older and already sets warning of StocksOrderRejectionRateHigh",
+    ),
+}
+
+
+@pytest.mark.parametrize("command", ["validate", "render"])
+@pytest.mark.parametrize(("text", "message"), INVALID.values(), ids=INVALID)
+def test_an_invalid_object_is_refused_with_field_and_fix(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, text: str, message: str
+) -> None:
+    bad, output = tmp_path / "bad.yaml", tmp_path / "rules"
     bad.write_text(text)
-    with pytest.raises(SystemExit) as caught:
-        main(["validate", str(bad), "examples/tsla-pnl.yaml"])
-    assert message in str(caught.value)
-    assert str(bad) in str(caught.value)
+    more = ["--output", str(output)] if command == "render" else []
+    argv = [command, "--namespace", "trading", *more, str(bad), "examples/tsla-pnl.yaml"]
+    assert code_of(*argv) == 1
+    said = capsys.readouterr().err
+    assert f"{bad}: " in said
+    assert message in said
+    assert not output.exists(), "nothing is written of what is half right"
 
 
-def test_a_missing_file_is_named() -> None:
-    with pytest.raises(SystemExit, match="nowhere"):
-        main(["validate", "nowhere.yaml"])
+def test_a_list_as_kubectl_prints_it_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = [yaml.safe_load(GOOD)]
+    (tmp_path / "list.yaml").write_text(yaml.safe_dump({"kind": "List", "items": items}))
+    assert code_of("validate", str(tmp_path / "list.yaml")) == 0
+    assert capsys.readouterr().out == "1 valid\n"
+
+
+def test_programs_get_every_problem_as_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(GOOD.replace("0.05", "5"))
+    assert code_of("validate", "--output-format", "json", str(bad), "examples/tsla-pnl.yaml") == 1
+    wrong, right = json.loads(capsys.readouterr().out)
+    assert (wrong["name"], wrong["valid"], right["valid"]) == ("rejection-rate", False, True)
+    assert wrong["problems"][0]["field"] == "spec.critical.threshold"
+
+
+def test_render_tells_programs_what_it_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["render", "--namespace", "desk", "--output", str(tmp_path), "--output-format", "json"]
+    main(argv)
+    capsys.readouterr()
+    main([*argv, "examples/tsla-pnl.yaml"])
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["file"] for row in rows if row["changed"]] == ["threshold-tsla-pnl.yaml"]
+
+
+EXAMPLES = ("examples/rejection-rate.yaml", "examples/tsla-pnl.yaml")
+
+
+def test_list_shows_the_objects_of_files(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["list", *EXAMPLES])
+    head, first, second = capsys.readouterr().out.splitlines()
+    columns = "NAME ALERT SCOPE WARNING CRITICAL MODE UNTIL ACCEPTED EFFECTIVE STATE"
+    assert head.split() == columns.split()
+    assert first.split() == [
+        *("rejection-rate", "StocksOrderRejectionRateHigh", "*", "0.02", "0.05", "Enforce"),
+    ]
+    assert second.split()[2:] == ["symbol=TSLA", "0.03", "Enforce", "2099-12-24T21:00:00Z"]
+
+
+def test_list_needs_files_or_a_namespace(capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of("list") == 2
+    assert "give --namespace, or files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_diff_against_the_defaults(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["diff", "--against", "defaults", "--namespace", "desk", "--output-format", form]
+    assert code_of(*argv, *EXAMPLES) == 1
+    rows = yaml.safe_load(capsys.readouterr().out)
+    assert [(r["scope"], r["tier"], r["before"], r["by"], r["after"]) for r in rows] == [
+        ("*", "critical", 0.2, "default", 0.05),
+        ("*", "warning", 0.1, "default", 0.02),
+        ("symbol=TSLA", "critical", 0.05, "default", 0.03),
+    ]
+    assert rows[2]["until"] == "2099-12-24T21:00:00Z"
+
+
+def test_diff_of_what_changes_nothing_is_0(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same = tmp_path / "same.yaml"
+    same.write_text(GOOD.replace("0.05", "0.2").replace("0.02", "0.1"))
+    assert code_of("diff", "--against", "defaults", "--namespace", "desk", str(same)) == 0
+    assert capsys.readouterr().out == "no number changes\n"
+
+
+def test_diff_of_an_invalid_object_is_2(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(GOOD.replace("0.05", "5"))
+    assert code_of("diff", "--against", "defaults", "--namespace", "desk", str(bad)) == 2
+
+
+def test_a_cluster_that_cannot_be_reached_is_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert code_of("list", "--namespace", "desk") == 2
+    assert "neither in a cluster nor with a kubeconfig" in capsys.readouterr().err
+
+
+def test_nothing_in_an_object_reaches_the_terminal_as_markup_or_escape(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nasty = (Path("examples/tsla-pnl.yaml").read_text()).replace("TSLA", '"[red]\\e[31m"')
+    (tmp_path / "nasty.yaml").write_text(nasty)
+    main(["list", str(tmp_path / "nasty.yaml")])
+    said = capsys.readouterr().out
+    assert "symbol=[red]\\x1b[31m" in said
+    assert "\x1b" not in said, "and no colours where there is no terminal"
+
+
+@pytest.mark.parametrize("command", ["generate", "render", "validate", "diff", "list"])
+def test_help_tells_the_exit_codes(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of(command, "--help") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "exit codes: 0, all is well; 1, " in said
+    assert "2, it couldn't be found out" in said
