@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -20,12 +21,15 @@ from stocks_api.adapters import logs
 from stocks_api.adapters.database import OrderDatabase, open_engine
 from stocks_api.adapters.gateway import GatewayConfig, IbGateway, Listeners
 from stocks_api.adapters.keys import KeyRing, KeysError, generate_key
+from stocks_api.adapters.kill_switch_file import KillSwitchFile
 from stocks_api.adapters.metrics import CONTENT_TYPE, Metrics
+from stocks_api.adapters.risk_file import RiskBook, RiskFile, RiskFileError
 from stocks_api.api.app import Services, create_app
 from stocks_api.api.auth import Authenticator
 from stocks_api.api.middleware import request_id
-from stocks_api.domain.errors import GatewayUnavailable
+from stocks_api.domain.errors import GatewayUnavailable, KillSwitchActive
 from stocks_api.services.database_health import DatabaseHealth, HealthTiming
+from stocks_api.services.kill_switch import KillSwitch
 from stocks_api.services.link import Link, LinkTiming
 from stocks_api.services.order_writer import OrderWriter
 from stocks_api.services.orders import OrderService, OrderTiming
@@ -34,6 +38,7 @@ from stocks_api.services.pacing import Pace
 from stocks_api.services.portfolio import Portfolio
 from stocks_api.services.quotes import Quotes
 from stocks_api.services.readiness import Readiness
+from stocks_api.services.risk import Risk
 from stocks_api.settings import Settings, describe
 
 log = logging.getLogger(__name__)
@@ -56,6 +61,8 @@ class Parts:
     keys: KeyRing
     writer: OrderWriter
     outbox: Outbox
+    limits: RiskBook
+    kill_switch: KillSwitch
     orders: OrderService
     portfolio: Portfolio
     quotes: Quotes
@@ -74,25 +81,45 @@ class _Exposition:
 
 
 def build(settings: Settings) -> Parts:
-    """Wire the parts; nothing is opened yet. Raises KeysError."""
+    """Wire the parts; nothing is opened yet. Raises KeysError and RiskFileError."""
     metrics = Metrics(CollectorRegistry(), settings.symbols)
     database = OrderDatabase(open_engine(settings.database_url.get_secret_value()), metrics)
     pace = Pace()
     gateway = IbGateway(_gateway_config(settings), pace)
-    writer = OrderWriter(database, metrics)
     portfolio, quotes = Portfolio(metrics), Quotes(settings.symbols, metrics)
+    limits = RiskBook(settings.risk_file, metrics)
+    risk = Risk(limits, portfolio, quotes)
+    writer = OrderWriter(database, metrics, risk.follow)
+    kill_switch = KillSwitch(KillSwitchFile(settings.kill_switch_path), metrics)
+    kill_switch.load()
 
     async def resync() -> None:
         await orders.resync()
+        if kill_switch.state is not None:  # it could not be asked when trading was stopped
+            gateway.cancel_all()
+
+    def permitted() -> None:
+        kill_switch.require()
+        link.require()
+
+    def stop_trading(stopped: KillSwitchActive) -> None:
+        outbox.refuse_waiting(stopped)
+        try:
+            gateway.cancel_all()
+        except GatewayUnavailable as error:
+            log.error("nothing is cancelled before the gateway is back: %s", error)
 
     def link_lost() -> None:
         outbox.refuse_waiting(GatewayUnavailable("the link dropped before its turn came"))
         writer.link_lost()
 
     link = Link(gateway, resync, metrics, _link_timing(settings), link_lost)
-    outbox = Outbox(gateway, writer, pace, link.require)
+    outbox = Outbox(gateway, writer, pace, permitted)
+    kill_switch.on_stop(stop_trading)
     timing = OrderTiming(settings.acknowledge_seconds, settings.resolve_seconds)
-    orders = OrderService(database, gateway, link, outbox, writer, metrics, timing)
+    orders = OrderService(
+        database, gateway, link, outbox, writer, risk, kill_switch, metrics, timing
+    )
     gateway.listen(Listeners(writer, portfolio, quotes, link, metrics))
     return Parts(
         settings=settings,
@@ -102,6 +129,8 @@ def build(settings: Settings) -> Parts:
         keys=KeyRing(settings.api_keys_file),
         writer=writer,
         outbox=outbox,
+        limits=limits,
+        kill_switch=kill_switch,
         orders=orders,
         portfolio=portfolio,
         quotes=quotes,
@@ -117,6 +146,7 @@ def create(settings: Settings, on_crash: Callable[[], None] = lambda: None) -> F
         orders=parts.orders,
         portfolio=parts.portfolio,
         quotes=parts.quotes,
+        kill_switch=parts.kill_switch,
         authenticator=Authenticator(parts.keys, parts.metrics),
         readiness=Readiness(settings.gateway_mode, parts.link, parts.health, parts.writer),
         exposition=_Exposition(parts.metrics),
@@ -147,6 +177,8 @@ async def _background(parts: Parts, on_crash: Callable[[], None]) -> AsyncIterat
                 parts.outbox.run(),
                 parts.orders.resolve_forever(),
                 parts.keys.watch(),
+                parts.limits.watch(),
+                parts.kill_switch.watch(),
             )
         ]
         yield
@@ -243,6 +275,9 @@ async def serve(settings: Settings) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """`stocks-api`: serve, or make a key."""
     options = _parser().parse_args(arguments)
+    if options.command == "risk-schema":
+        print(json.dumps(RiskFile.model_json_schema(), indent=2))
+        return
     if options.command == "hash-key":
         _print_key(options.name, options.scopes)
         return
@@ -252,7 +287,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         asyncio.run(serve(settings))
     except ValidationError as error:
         sys.exit(f"stocks-api: settings are wrong\n{_explain(error)}")
-    except KeysError as error:
+    except (KeysError, RiskFileError) as error:
         sys.exit(f"stocks-api: {error}")
 
 
@@ -263,11 +298,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"environment:\n{describe()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", metavar="[serve | hash-key]")
+    commands = parser.add_subparsers(dest="command", metavar="[serve | hash-key | risk-schema]")
     commands.add_parser("serve", help="run the API (the default)")
     hash_key = commands.add_parser("hash-key", help="print a random API key and its entry")
     hash_key.add_argument("--name", default="desk", help="the client's name")
     hash_key.add_argument("--scopes", default="read, trade", help="comma-separated")
+    commands.add_parser("risk-schema", help="print the JSON schema of STOCKS_RISK_FILE")
     return parser
 
 

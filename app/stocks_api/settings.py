@@ -31,6 +31,14 @@ class Settings(BaseSettings):
         description="sqlite+aiosqlite:///... or postgresql+asyncpg://...",
     )
     api_keys_file: Path = Field(default=Path("keys.yaml"), description="API keys, hashed")
+    risk_file: Path | None = Field(
+        default=None, description="pre-trade limits in YAML; without it only built-in maxima"
+    )
+    kill_switch_file: Path | None = Field(
+        default=None,
+        description="trading is stopped while it exists; by default kill-switch beside the "
+        "SQLite file, or in the working directory",
+    )
     symbols: Annotated[tuple[Symbol, ...], NoDecode] = Field(
         default=("AAPL", "MSFT", "TSLA"),
         max_length=100,  # the gateway's own default limit of market data lines
@@ -64,6 +72,14 @@ class Settings(BaseSettings):
     database_probe_seconds: Seconds = Field(
         default=5.0, description="between two checks of the database"
     )
+
+    @property
+    def kill_switch_path(self) -> Path:
+        """Where the kill switch is."""
+        if self.kill_switch_file is not None:
+            return self.kill_switch_file
+        _, found, database = self.database_url.get_secret_value().partition("sqlite+aiosqlite:///")
+        return (Path(database).parent if found else Path()) / "kill-switch"
 
     @field_validator("symbols", mode="before")
     @classmethod

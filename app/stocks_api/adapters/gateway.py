@@ -198,6 +198,10 @@ class IbGateway:
         """
         return self._current.change(order_id, terms)
 
+    def cancel_all(self) -> None:
+        """Ask to cancel every open order, of all clients. Raises GatewayUnavailable."""
+        self._current.cancel_all()
+
     async def snapshot(self) -> Snapshot:
         """All that the gateway knows of orders; positions are renewed too."""
         return await self._current.snapshot()
@@ -360,6 +364,12 @@ class _Session:
             raise OrderUnknownToGateway(f"the gateway does not know order {order_id}")
         try:
             self._ib.cancelOrder(trade.order)
+        except OSError as error:
+            raise GatewayUnavailable(str(error), "closed") from error
+
+    def cancel_all(self) -> None:
+        try:
+            self._ib.reqGlobalCancel()
         except OSError as error:
             raise GatewayUnavailable(str(error), "closed") from error
 

@@ -5,7 +5,7 @@ text format 0.0.4 is served, never OpenMetrics: two gauges are called `_total` b
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TypeVar
 
@@ -35,7 +35,10 @@ QUERY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 COUNTED_STATUSES = tuple(status for status in OrderStatus if status is not OrderStatus.PENDING)
 AUTH_REASONS = ("missing", "malformed", "unknown", "expired", "scope")
-REJECTION_REASONS = ("gateway", "gateway_down", "database_down", "backlog")
+REJECTION_REASONS = (
+    *("gateway", "gateway_down", "database_down", "backlog", "kill_switch"),
+    *("risk_limit", "price_collar", "order_rate", "restricted", "duplicate"),
+)
 DISCONNECT_REASONS = ("closed", "unresponsive", "upstream", "error")
 LATENCY_STAGES = ("ack", "fill")
 # https://interactivebrokers.github.io/tws-api/message_codes.html
@@ -61,6 +64,7 @@ class Metrics:
         self._http(registry)
         self._gateway(registry, started)
         self._orders(registry)
+        self._risk(registry)
         self._account(registry)
         self._database(registry, started)
         ProcessCollector(registry=registry)
@@ -219,6 +223,34 @@ class Metrics:
     def unresolved_orders(self, count: int) -> None:
         """How many orders are unresolved."""
         self._unresolved.set(count)
+
+    # Risk
+
+    def _risk(self, registry: CollectorRegistry) -> None:
+        self._kill_switch = Gauge(
+            "kill_switch_active", "1 while trading is stopped, else 0.", registry=registry
+        )
+        self._position_limit = Gauge(
+            "position_limit", "Shares that may be held.", ["symbol"], registry=registry
+        )
+        self._risk_file = Gauge(
+            "risk_file_valid",
+            "0 while the newest risk file is wrong and the limits before it are in force.",
+            registry=registry,
+        )
+
+    def kill_switch(self, active: bool) -> None:
+        """Trading is stopped, or not."""
+        self._kill_switch.set(1 if active else 0)
+
+    def position_limits(self, limits: Mapping[str, float], default: float) -> None:
+        """Shares by symbol, and for all others; shown for the watch list."""
+        for symbol in self._symbols:
+            self._position_limit.labels(symbol).set(limits.get(symbol, default))
+
+    def risk_file_valid(self, valid: bool) -> None:
+        """Whether the newest file is in force."""
+        self._risk_file.set(1 if valid else 0)
 
     # Account
 

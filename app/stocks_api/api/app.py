@@ -9,9 +9,10 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from stocks_api import __version__
-from stocks_api.api import problems, routes, system
+from stocks_api.api import kill_switch, problems, routes, system
 from stocks_api.api.auth import Authenticator
 from stocks_api.api.middleware import UNMATCHED, BodyLimit, RequestMetrics, RequestMiddleware
+from stocks_api.services.kill_switch import KillSwitch
 from stocks_api.services.orders import OrderService
 from stocks_api.services.portfolio import Portfolio
 from stocks_api.services.quotes import Quotes
@@ -35,6 +36,7 @@ class Services:
     orders: OrderService
     portfolio: Portfolio
     quotes: Quotes
+    kill_switch: KillSwitch
     authenticator: Authenticator
     readiness: system.Readiness
     exposition: system.Exposition
@@ -53,6 +55,7 @@ def create_app(services: Services, lifespan: Lifespan) -> FastAPI:
     app.state.authenticator = services.authenticator
     app.include_router(system.router)
     app.include_router(routes.router)
+    app.include_router(kill_switch.router)
     problems.install(app)
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
     app.add_middleware(RequestMiddleware, metrics=services.metrics)  # the outermost
@@ -61,7 +64,7 @@ def create_app(services: Services, lifespan: Lifespan) -> FastAPI:
 
 
 def _expect_routes(metrics: HttpMetrics) -> None:
-    for router in (system.router, routes.router):
+    for router in (system.router, routes.router, kill_switch.router):
         for route in router.routes:
             if isinstance(route, APIRoute):
                 for method in route.methods or ():

@@ -16,10 +16,13 @@ from stocks_api.domain.errors import (
     GatewayUnavailable,
     IdempotencyConflict,
     ImpossibleChange,
+    KillSwitchActive,
+    KillSwitchStuck,
     NotWatched,
     OrderFinal,
     OrderNotFound,
     OrderUnknownToGateway,
+    RiskRefused,
     StocksError,
 )
 
@@ -35,12 +38,18 @@ class FieldProblem(BaseModel):
 
 
 class Problem(BaseModel):
-    """An error. `errors` names the fields, if the request was wrong."""
+    """An error. `errors` names the fields, if the request was wrong.
+
+    `rule`, `limit` and `value` are those of the pre-trade limit that refused an order.
+    """
 
     title: str
     status: int
     detail: str
     errors: list[FieldProblem] = []
+    rule: str | None = None
+    limit: str | None = None
+    value: str | None = None
 
 
 class RefusalError(Exception):
@@ -66,6 +75,9 @@ _DOMAIN: Sequence[tuple[type[StocksError], int, str]] = (
     (GatewayUnavailable, 503, "Gateway is not available"),
     (DatabaseUnavailable, 503, "Database is not available"),
     (Backlog, 503, "Too many orders wait"),
+    (RiskRefused, 422, "Refused by a risk limit"),
+    (KillSwitchActive, 503, "Trading is stopped"),
+    (KillSwitchStuck, 503, "Trading stays stopped"),
 )
 
 
@@ -79,23 +91,27 @@ def install(app: FastAPI) -> None:
 
 def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The response for a problem."""
-    return JSONResponse(
-        problem.model_dump(), problem.status, headers=headers, media_type=MEDIA_TYPE
-    )
+    body = problem.model_dump(exclude_none=True)
+    return JSONResponse(body, problem.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 async def _on_domain_error(_request: Request, error: Exception) -> JSONResponse:
     for kind, status, title in _DOMAIN:
         if isinstance(error, kind):
-            errors = (
-                [FieldProblem(field=error.field, message=error.message)]
-                if isinstance(error, ImpossibleChange)
-                else []
-            )
-            problem = Problem(title=title, status=status, detail=str(error), errors=errors)
+            problem = _with_facts(Problem(title=title, status=status, detail=str(error)), error)
             headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else None
             return answer(problem, headers)
     raise error
+
+
+def _with_facts(problem: Problem, error: Exception) -> Problem:
+    if isinstance(error, ImpossibleChange):
+        problem.errors = [FieldProblem(field=error.field, message=error.message)]
+    elif isinstance(error, RiskRefused):
+        problem.rule, problem.limit, problem.value = error.rule, error.limit, error.value
+    elif isinstance(error, KillSwitchActive):
+        problem.rule = error.rejection
+    return problem
 
 
 async def _on_refusal(_request: Request, error: Exception) -> JSONResponse:

@@ -26,6 +26,7 @@ from stocks_api.domain.orders import (
     Side,
     TimeInForce,
 )
+from stocks_api.services.kill_switch import Stop
 
 MAX_QUANTITY = Decimal(1_000_000)
 MAX_PRICE = Decimal(1_000_000)
@@ -310,6 +311,33 @@ class QuoteView(BaseModel):
             delayed=quote.delayed,
             last_tick_at=quote.last_tick_at,
         )
+
+
+class KillSwitchRequest(BaseModel):
+    """Why trading must stop."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"reason": "runaway strategy"}]}
+    )
+
+    reason: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")
+
+
+class KillSwitchView(BaseModel):
+    """Whether trading is stopped; `stored` is false if a restart would forget it."""
+
+    active: bool
+    by: str | None = None
+    reason: str | None = None
+    at: datetime | None = None
+    stored: bool = True
+
+    @classmethod
+    def of(cls, stop: Stop | None) -> Self:
+        """For the wire."""
+        if stop is None:
+            return cls(active=False)
+        return cls(active=True, by=stop.by, reason=stop.reason, at=stop.at, stored=stop.stored)
 
 
 class Health(BaseModel):

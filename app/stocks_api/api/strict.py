@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-READ, TRADE = "read", "trade"
+READ, TRADE, ADMIN = "read", "trade", "admin"
 _READING = frozenset({"GET", "HEAD"})
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -34,16 +34,24 @@ class StrictRequest(Request):
 class ClientRoute(APIRoute):
     """Every route under /v1: reading needs the scope `read`, anything else `trade`."""
 
+    writing_scope = TRADE
+
     def get_route_handler(self) -> Handler:
         """Authenticate, then go on with the strict request."""
         handle = super().get_route_handler()
-        scope = READ if (self.methods or set()) <= _READING else TRADE
+        scope = READ if (self.methods or set()) <= _READING else self.writing_scope
 
         async def authenticated(request: Request) -> Response:
             request.state.client = request.app.state.authenticator.authenticate(request, scope)
             return await handle(StrictRequest(request.scope, request.receive))
 
         return authenticated
+
+
+class AdminRoute(ClientRoute):
+    """A route whose changes need the scope `admin`."""
+
+    writing_scope = ADMIN
 
 
 def _no_constant(name: str) -> None:

@@ -6,13 +6,16 @@ StocksError
 ├── RetryableError
 │   ├── GatewayUnavailable
 │   ├── DatabaseUnavailable
-│   └── Backlog
+│   ├── Backlog
+│   ├── KillSwitchActive
+│   └── KillSwitchStuck
 └── PermanentError
     ├── OrderNotFound
     ├── OrderFinal
     ├── OrderUnknownToGateway
     ├── ChangeRefused
     ├── ImpossibleChange
+    ├── RiskRefused
     ├── IdempotencyConflict
     └── NotWatched
 """
@@ -56,6 +59,16 @@ class Backlog(RetryableError):
     rejection = "backlog"
 
 
+class KillSwitchActive(RetryableError):
+    """Trading is stopped until somebody lets it go on."""
+
+    rejection = "kill_switch"
+
+
+class KillSwitchStuck(RetryableError):
+    """The switch can't be taken back: its file can't be removed."""
+
+
 class PermanentError(StocksError):
     """The same request will fail again."""
 
@@ -83,6 +96,20 @@ class ImpossibleChange(PermanentError):
         super().__init__(f"{field}: {message}")
         self.field = field
         self.message = message
+
+
+class RiskRefused(PermanentError):
+    """A pre-trade limit refuses the order; limit and value are for people.
+
+    `reason` is one of the words that refusals are counted by, `rule` the name in the risk file.
+    """
+
+    def __init__(self, reason: str, rule: str, limit: str, value: str) -> None:
+        super().__init__(f"{rule}: the limit is {limit}, this would be {value}")
+        self.rejection = reason
+        self.rule = rule
+        self.limit = limit
+        self.value = value
 
 
 class IdempotencyConflict(PermanentError):

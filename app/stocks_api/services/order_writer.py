@@ -78,7 +78,14 @@ class _Waiter:
 class OrderWriter:
     """Applies facts to stored orders, one at a time."""
 
-    def __init__(self, store: OrderStore, metrics: OrderMetrics) -> None:
+    def __init__(
+        self,
+        store: OrderStore,
+        metrics: OrderMetrics,
+        follow: Callable[[Order], None] = lambda _: None,
+    ) -> None:
+        """`follow` is told of every order as it is stored."""
+        self._tell = follow
         self._store = store
         self._metrics = metrics
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
@@ -187,6 +194,7 @@ class OrderWriter:
             await self._apply(fact, time.monotonic())
         known = {fact.order_id for fact in snapshot.facts}
         for order in await self._store.open_orders():
+            self._tell(order)
             if order.status is OrderStatus.UNRESOLVED:
                 self._unresolved.add(order.id)
             elif order.id not in known and self._predates(order, snapshot):
@@ -220,6 +228,7 @@ class OrderWriter:
         )
         if not order.is_open:
             self._sent.pop(order.id, None)
+        self._tell(order)
         self._track_unresolved(order)
         for waiter in self._waiters.get(order.id, ()):
             if waiter.until(order):

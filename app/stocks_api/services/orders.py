@@ -18,6 +18,7 @@ from stocks_api.domain.errors import (
     IdempotencyConflict,
     OrderFinal,
     OrderNotFound,
+    RiskRefused,
     StocksError,
 )
 from stocks_api.domain.orders import (
@@ -83,6 +84,26 @@ class LinkState(Protocol):
         """Raise GatewayUnavailable unless the link is verified."""
 
 
+class RiskCheck(Protocol):
+    """Pre-trade limits."""
+
+    def reserve(self, order: Order) -> None:
+        """Let a new order pass, and count it from now on. Raises RiskRefused."""
+
+    def release(self, order_id: str) -> None:
+        """The order did not come to be."""
+
+    def check_change(self, order: Order, terms: Terms) -> None:
+        """Let an open order get new terms. Raises RiskRefused."""
+
+
+class Permission(Protocol):
+    """Whether trading goes on."""
+
+    def require(self) -> None:
+        """Raise KillSwitchActive while it is stopped."""
+
+
 class RefusalMetrics(Protocol):
     """Where refusals are counted."""
 
@@ -116,6 +137,8 @@ class OrderService:
         link: LinkState,
         outbox: Outbox,
         writer: OrderWriter,
+        risk: RiskCheck,
+        trading: Permission,
         metrics: RefusalMetrics,
         timing: OrderTiming,
     ) -> None:
@@ -124,14 +147,16 @@ class OrderService:
         self._link = link
         self._outbox = outbox
         self._writer = writer
+        self._risk = risk
+        self._trading = trading
         self._metrics = metrics
         self._timing = timing
 
     async def place(self, client: str, request: NewOrder, idempotency_key: str | None) -> Placed:
         """Commit, send, and wait a little for the acknowledgement.
 
-        Raises GatewayUnavailable, DatabaseUnavailable, Backlog (nothing was sent) and
-        IdempotencyConflict.
+        Raises GatewayUnavailable, DatabaseUnavailable, Backlog, KillSwitchActive, RiskRefused
+        (nothing was sent) and IdempotencyConflict.
         """
         try:
             return await self._place(client, request, idempotency_key)
@@ -159,19 +184,28 @@ class OrderService:
 
         The gateway's word counts: the order has the new terms when it confirms them, also later.
         Raises OrderNotFound, OrderFinal, ImpossibleChange, ChangeRefused, OrderUnknownToGateway,
-        GatewayUnavailable and DatabaseUnavailable.
+        GatewayUnavailable, DatabaseUnavailable, KillSwitchActive and RiskRefused.
         """
         order = await self.get(order_id)
         _require_changeable(order)
         terms = changed_terms(order, change)
         if terms == order.terms:
             return order
+        self._trading.require()
         self.require_ready()
+        self._check_change(order, terms)
         await self._change(order, terms)
         after = await self.get(order_id)
         if after.terms != terms:
             _require_changeable(after)
         return after
+
+    def _check_change(self, order: Order, terms: Terms) -> None:
+        try:
+            self._risk.check_change(order, terms)
+        except RiskRefused as error:
+            self._metrics.order_refused(error.rejection)
+            raise
 
     async def _change(self, order: Order, terms: Terms) -> None:
         refusal = await self._outbox.change(order.id, terms)
@@ -224,9 +258,11 @@ class OrderService:
     async def _place(self, client: str, request: NewOrder, key: str | None) -> Placed:
         if key is not None and (earlier := await self._repository.by_key(client, key)):
             return _replay(earlier, request)  # also while the gateway is down
+        self._trading.require()
         self.require_ready()
         self._outbox.require_room()
         order = new_order(str(uuid.uuid4()), client, request, datetime.now(UTC), key)
+        self._risk.reserve(order)
         stored = await self._commit(order)
         if stored.id != order.id:
             return _replay(stored, request)
@@ -248,6 +284,7 @@ class OrderService:
         finally:
             if not committed:
                 self._writer.abandon(order.id)
+                self._risk.release(order.id)
 
     async def _acknowledged(self, order: Order) -> Order:
         current = await self.get(order.id)

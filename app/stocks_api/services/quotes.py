@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 from typing import Protocol
 
 from stocks_api.domain.errors import NotWatched
@@ -29,6 +30,11 @@ class Quotes:
         except KeyError:
             known = ", ".join(self._quotes)
             raise NotWatched(f"{symbol} is not on the watch list ({known})") from None
+
+    def last_price(self, symbol: str) -> Decimal | None:
+        """The last trade; None before the first tick, and off the watch list."""
+        quote = self._quotes.get(symbol)
+        return None if quote is None or quote.last is None else Decimal(str(quote.last))
 
     def ticked(self, quote: Quote) -> None:
         """Market data arrived."""

@@ -28,6 +28,7 @@ T = TypeVar("T")
 PATIENCE = 30.0
 
 TRADER, READER, EXPIRED = "trader-key-0001", "reader-key-0002", "expired-key-0003"
+ADMIN = "admin-key-0004"
 
 MARKET_BUY = {"symbol": "AAPL", "side": "BUY", "quantity": "10", "order_type": "MKT"}
 #: Far below the market: it rests until cancelled.
@@ -53,6 +54,7 @@ def keys_file(folder: Path) -> Path:
     keys = [
         entry("desk", TRADER, "read", "trade"),
         entry("auditor", READER, "read"),
+        entry("officer", ADMIN, "read", "admin"),
         entry("intern", EXPIRED, "read", expires=yesterday),
     ]
     path.write_text(yaml.safe_dump({"keys": keys}))

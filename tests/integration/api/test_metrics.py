@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.integration.api.conftest import MARKET_BUY, RESTING_BUY, Api, Simulator, running, until
 
+from stocks_api.adapters.metrics import REJECTION_REASONS
 from stocks_api.settings import Settings
 
 #: docs: "Metrics of the API"; what later steps add is not here yet.
@@ -31,6 +32,9 @@ CONTRACT: dict[str, tuple[str, set[str]]] = {
     "auth_failures_total": ("counter", {"reason"}),
     "order_rejections_total": ("counter", {"reason"}),
     "orders_unresolved": ("gauge", set()),
+    "kill_switch_active": ("gauge", set()),
+    "position_limit": ("gauge", {"symbol"}),
+    "risk_file_valid": ("gauge", set()),
     "position_size": ("gauge", {"symbol"}),
     "position_pnl_unrealized": ("gauge", {"symbol"}),
     "pnl_realized_total": ("gauge", set()),
@@ -111,12 +115,14 @@ async def test_debians_promtool_reads_it(api: Api, simulator: Simulator) -> None
 async def test_closed_label_sets_are_0_before_anything_happens(settings: Settings) -> None:
     async with running(settings) as api:
         for side in ("BUY", "SELL"):
-            for order_type in ("MKT", "LMT"):
+            for order_type in ("MKT", "LMT", "STP", "STP_LMT"):
                 for status in ("accepted", "rejected", "filled", "cancelled", "unresolved"):
                     labels = {"side": side, "order_type": order_type, "status": status}
                     assert await api.count("orders_total", **labels) == 0
         for stage in ("ack", "fill"):
             assert await api.count("order_latency_seconds_count", stage=stage) == 0
+        for reason in REJECTION_REASONS:
+            assert await api.count("order_rejections_total", reason=reason) == 0
         for reason in ("missing", "malformed", "unknown", "expired", "scope"):
             assert await api.count("auth_failures_total", reason=reason) == 0
 

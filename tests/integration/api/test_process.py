@@ -111,6 +111,21 @@ def test_hash_key_prints_a_key_and_the_entry_for_it(tmp_path: Path) -> None:
     assert entry == {"name": "robot", "sha256": digest, "scopes": ["read"]}
 
 
+def test_risk_schema_prints_the_schema_of_the_risk_file(tmp_path: Path) -> None:
+    schema = json.loads(run(tmp_path, "risk-schema").stdout)
+    assert {"max_quantity", "price_collar", "restricted"} <= set(schema["properties"])
+    assert schema["additionalProperties"] is False
+
+
+def test_a_wrong_risk_file_is_refused_at_the_start(tmp_path: Path) -> None:
+    keys_file(tmp_path)
+    (tmp_path / "risk.yaml").write_text("max_qantity: 5")
+    done = run(tmp_path, STOCKS_RISK_FILE="risk.yaml")
+    assert done.returncode == 1
+    assert "STOCKS_RISK_FILE: risk.yaml: max_qantity" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
