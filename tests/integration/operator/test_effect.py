@@ -51,7 +51,7 @@ def test_a_number_is_effective_when_prometheus_evaluates_it_and_not_before(
     # The next generation has to be proven anew: the old number is no proof.
     desk.apply("tsla", ALERT, match={"symbol": "TSLA"}, critical={"threshold": 0.04})
     desk.wait_condition("tsla", "Effective", "False", "Propagating")
-    assert in_force(prometheus) == [0.03]
+    eventually(lambda: in_force(prometheus), lambda numbers: numbers == [0.03], within=SOON)
     deliver(desk, prometheus)
     wait_effective(desk, "tsla")
     assert in_force(prometheus) == [0.04]

@@ -215,15 +215,6 @@ def test_diff_of_an_invalid_object_is_2(tmp_path: Path) -> None:
     assert code_of("diff", "--against", "defaults", "--namespace", "desk", str(bad)) == 2
 
 
-def test_a_cluster_that_cannot_be_reached_is_2(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    assert code_of("list", "--namespace", "desk") == 2
-    assert "neither in a cluster nor with a kubeconfig" in capsys.readouterr().err
-
-
 def test_nothing_in_an_object_reaches_the_terminal_as_markup_or_escape(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -55,3 +55,11 @@ def test_what_is_missing_is_said_in_a_line(
     assert mark
     assert message in said
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("command", [("list",), ("diff", "examples/tsla-pnl.yaml")])
+def test_a_command_that_needs_a_cluster_says_so(tmp_path: Path, command: tuple[str, ...]) -> None:
+    ended = run(tmp_path, *command, "--namespace", "desk")
+    assert ended.returncode == 2
+    assert "neither in a cluster nor with a kubeconfig" in ended.stderr
+    assert "Traceback" not in ended.stderr
