@@ -54,10 +54,17 @@ class ApiServer:
     def certificate(self) -> Path:
         return self.folder / "certs" / "apiserver.crt"
 
-    def kubeconfig(self, namespace: str, token: str = "admin", name: str = "admin") -> Path:
-        """For the bearer of a token; the token file knows only ``admin``."""
+    def kubeconfig(
+        self, namespace: str, token: str = "admin", name: str = "admin", url: str = ""
+    ) -> Path:
+        """For the bearer of a token; the token file knows only ``admin``.
+
+        :param url: of a proxy, in the server's place.
+        """
         path = self.folder / f"{name}-{namespace}.kubeconfig"
         cluster = {"server": self.url, "certificate-authority": str(self.certificate)}
+        if url:
+            cluster = {"server": url}
         context = {"cluster": "test", "user": name, "namespace": namespace}
         content = {
             "apiVersion": "v1",

@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.integration.operator import apiserver
 from tests.integration.operator.apiserver import CHART, ApiServer, rendered
 from tests.integration.operator.monitoring import Monitoring, running_prometheus
+from tests.integration.operator.proxy import Proxy, running_proxy
 from tests.ports import free_ports
 from tests.waiting import eventually
 
@@ -154,14 +155,14 @@ def start(desk: Desk, tmp_path: Path) -> Iterator[Callable[..., Operator]]:
     """Starts the operator in the desk's namespace; again after it was stopped."""
     with ExitStack() as stack:
 
-        def begin(prometheus_url: str = "") -> Operator:
+        def begin(prometheus_url: str = "", through: str = "") -> Operator:
             port = free_ports(1)[0]
             log = tmp_path / f"operator-{port}.log"
             output = stack.enter_context(log.open("wb"))
             environment = {
                 **os.environ,
                 "PYTHONPATH": str(CHART.parents[1] / "operator"),
-                "KUBECONFIG": str(kubeconfig(desk)),
+                "KUBECONFIG": str(kubeconfig(desk, through)),
                 "THRESHOLDS_NAMESPACE": desk.namespace,
                 "THRESHOLDS_CATALOGUE": str(CHART / "files" / "catalogue.yaml"),
                 "THRESHOLDS_PROMETHEUS_URL": prometheus_url,
@@ -179,10 +180,27 @@ def start(desk: Desk, tmp_path: Path) -> Iterator[Callable[..., Operator]]:
         yield begin
 
 
-def kubeconfig(desk: Desk) -> Path:
+def kubeconfig(desk: Desk, through: str = "") -> Path:
     """As the pod would sign in: with a token of the chart's service account."""
     token = desk.kubectl("create", "token", "stocks-operator").strip()
-    return desk.server.kubeconfig(desk.namespace, token, name="operator")
+    return desk.server.kubeconfig(desk.namespace, token, name="operator", url=through)
+
+
+@dataclass(frozen=True)
+class Proxied:
+    """Operators whose every request goes through a proxy that can be told to go wrong."""
+
+    proxy: Proxy
+    begin: Callable[..., Operator]
+
+    def start(self) -> Operator:
+        return self.begin(through=self.proxy.url)
+
+
+@pytest.fixture
+def proxied(server: ApiServer, start: Callable[..., Operator]) -> Iterator[Proxied]:
+    with running_proxy(server.url) as proxy:
+        yield Proxied(proxy, start)
 
 
 @pytest.fixture
