@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from stocks_api.adapters import logs
+from stocks_api.adapters.calendars import ExchangeCalendars
 from stocks_api.adapters.database import OrderDatabase, open_engine
 from stocks_api.adapters.gateway import GatewayConfig, IbGateway, Listeners
 from stocks_api.adapters.keys import KeyRing, KeysError, generate_key
@@ -31,6 +32,7 @@ from stocks_api.domain.errors import GatewayUnavailable, KillSwitchActive
 from stocks_api.services.database_health import DatabaseHealth, HealthTiming
 from stocks_api.services.kill_switch import KillSwitch
 from stocks_api.services.link import Link, LinkTiming
+from stocks_api.services.market_session import MarketSession
 from stocks_api.services.order_writer import OrderWriter
 from stocks_api.services.orders import OrderService, OrderTiming
 from stocks_api.services.outbox import Outbox
@@ -63,6 +65,7 @@ class Parts:
     outbox: Outbox
     limits: RiskBook
     kill_switch: KillSwitch
+    session: MarketSession
     orders: OrderService
     portfolio: Portfolio
     quotes: Quotes
@@ -131,6 +134,7 @@ def build(settings: Settings) -> Parts:
         outbox=outbox,
         limits=limits,
         kill_switch=kill_switch,
+        session=MarketSession(settings.calendar, ExchangeCalendars(), metrics),
         orders=orders,
         portfolio=portfolio,
         quotes=quotes,
@@ -178,6 +182,7 @@ async def _background(parts: Parts, on_crash: Callable[[], None]) -> AsyncIterat
                 parts.orders.resolve_forever(),
                 parts.keys.watch(),
                 parts.limits.watch(),
+                parts.session.run(),
                 parts.kill_switch.watch(),
             )
         ]

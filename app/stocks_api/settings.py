@@ -31,6 +31,12 @@ class Settings(BaseSettings):
         description="sqlite+aiosqlite:///... or postgresql+asyncpg://...",
     )
     api_keys_file: Path = Field(default=Path("keys.yaml"), description="API keys, hashed")
+    calendar: str = Field(
+        default="XNYS",
+        pattern=r"^[A-Za-z0-9_/]{0,20}$",
+        description="the exchange's calendar (MIC) behind market_session_open; 24/7: always "
+        "open; empty: none",
+    )
     risk_file: Path | None = Field(
         default=None, description="pre-trade limits in YAML; without it only built-in maxima"
     )

@@ -151,6 +151,12 @@ class Metrics:
         )
         for symbol in self._symbols:
             self._ticks.labels(symbol).set(started)
+        self._session = Gauge(
+            "market_session_open",
+            "1 while the exchange is open, else 0; absent while that is not known.",
+            ["calendar"],
+            registry=registry,
+        )
 
     def link_verified(self, verified: bool) -> None:
         """The link became, or stopped being, verified."""
@@ -171,6 +177,10 @@ class Metrics:
     def ticked(self, symbol: str, at: datetime) -> None:
         """A tick of this symbol arrived."""
         self._ticks.labels(symbol).set(at.timestamp())
+
+    def market_session(self, calendar: str, is_open: bool) -> None:
+        """The exchange is open now, or not."""
+        self._session.labels(calendar).set(1 if is_open else 0)
 
     # Orders
 

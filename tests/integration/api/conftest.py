@@ -164,6 +164,11 @@ class Simulator:
     async def heal(self) -> None:
         await self._http.delete("/faults")
 
+    async def clients(self) -> list[Any]:
+        """Sessions that are open now."""
+        found: list[Any] = (await self._http.get("/state")).json()["clients"]
+        return found
+
     async def orders(self) -> list[Any]:
         """Orders that reached it."""
         found: list[Any] = (await self._http.get("/state")).json()["orders"]
@@ -194,6 +199,7 @@ def settings(simulator: Simulator, tmp_path: Path) -> Settings:
         gateway_port=simulator.port,
         database_url=f"sqlite+aiosqlite:///{tmp_path}/stocks.db",  # type: ignore[arg-type]
         api_keys_file=keys_file(tmp_path),
+        calendar="",  # it costs a second of a core to work out; the tests of metrics have one
         probe_seconds=0.5,
         probe_timeout_seconds=0.4,
         stale_seconds=1.5,

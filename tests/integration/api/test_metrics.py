@@ -14,7 +14,10 @@ from tests.integration.api.conftest import MARKET_BUY, RESTING_BUY, Api, Simulat
 from stocks_api.adapters.metrics import REJECTION_REASONS
 from stocks_api.settings import Settings
 
-#: docs: "Metrics of the API"; what later steps add is not here yet.
+# The library's own affair with the newest pandas.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+#: docs: "Metrics of the API"; all of them.
 CONTRACT: dict[str, tuple[str, set[str]]] = {
     "api_requests_total": ("counter", {"method", "route", "status"}),
     "api_request_duration_seconds": ("histogram", {"method", "route"}),
@@ -40,6 +43,7 @@ CONTRACT: dict[str, tuple[str, set[str]]] = {
     "pnl_realized_total": ("gauge", set()),
     "pnl_daily_total": ("gauge", set()),
     "account_net_liquidation": ("gauge", set()),
+    "market_session_open": ("gauge", {"calendar"}),
     "market_data_last_tick_timestamp_seconds": ("gauge", {"symbol"}),
 }
 OF_THE_PROCESS = ("process_", "python_")
@@ -53,6 +57,12 @@ def families(page: str) -> dict[str, Any]:
     }
 
 
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """With a calendar, that is always the same."""
+    return settings.model_copy(update={"calendar": "24/7"})
+
+
 async def traded(api: Api, simulator: Simulator) -> str:
     """The page after something happened to every metric."""
     placed = await api.place(MARKET_BUY)
@@ -60,6 +70,7 @@ async def traded(api: Api, simulator: Simulator) -> str:
     await simulator.inject("price", symbol="AAPL", factor=1.5)
     await until(lambda: api.metric("position_pnl_unrealized", symbol="AAPL"), bool)
     await api.until_metric("position_size", 10, symbol="AAPL")
+    await api.until_metric("market_session_open", 1, calendar="24/7")
     await api.get("/v1/pnl", key=None)
     await api.get("/nowhere")
     return (await api.http.get("/metrics")).text

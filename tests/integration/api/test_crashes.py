@@ -1,0 +1,165 @@
+"""The API as a process, killed with SIGKILL at the worst moments: no order lost, none doubled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from tests.integration.api.conftest import (
+    MARKET_BUY,
+    RESTING_BUY,
+    TRADER,
+    Simulator,
+    keys_file,
+    samples,
+    until,
+)
+from tests.integration.api.test_process import started, until_answers
+from tests.ports import free_ports
+
+BURST = 100
+
+
+class Process:
+    """A running API and a client of it."""
+
+    def __init__(self, http: httpx.AsyncClient, kill: Any) -> None:
+        self.http = http
+        self.kill = kill
+
+    async def post(self, order: dict[str, Any], key: str) -> httpx.Response:
+        headers = {"Idempotency-Key": key}
+        return await self.http.post("/v1/orders", json=order, headers=headers)
+
+    async def orders(self) -> list[dict[str, Any]]:
+        answer = await self.http.get("/v1/orders?limit=200")
+        found: list[dict[str, Any]] = answer.json()["orders"]
+        return found
+
+    async def statuses(self) -> dict[str, str]:
+        return {order["id"]: order["status"] for order in await self.orders()}
+
+    async def metric(self, name: str, **labels: str) -> float:
+        page = (await self.http.get("/metrics")).text
+        return samples(page)[name, frozenset(labels.items())]
+
+
+@asynccontextmanager
+async def serving(folder: Path, simulator: Simulator) -> AsyncIterator[Process]:
+    """The API on the database of this folder, ready for orders; killed at the end."""
+    (port,) = free_ports(1)
+    variables = {"STOCKS_PORT": str(port), "STOCKS_GATEWAY_PORT": str(simulator.port)}
+    url = f"http://127.0.0.1:{port}"
+    with started(folder, **variables) as process:
+        await until_answers(url, "/readyz", 200)
+        limits = httpx.Limits(max_connections=BURST)
+        headers = {"X-API-Key": TRADER}
+        async with httpx.AsyncClient(
+            base_url=url, headers=headers, limits=limits, timeout=60
+        ) as http:
+
+            def kill() -> None:
+                process.kill()
+                process.wait()
+
+            yield Process(http, kill)
+
+
+async def arrived(simulator: Simulator) -> Counter[str]:
+    return Counter(order["order_ref"] for order in await simulator.orders())
+
+
+async def until_gone(simulator: Simulator) -> None:
+    """The gateway has noticed the end of the session, so its client id is free."""
+    await until(simulator.clients, lambda clients: not clients)
+
+
+async def test_killed_after_commit_before_send(tmp_path: Path, simulator: Simulator) -> None:
+    keys_file(tmp_path)
+    async with serving(tmp_path, simulator) as api:
+        burst = [asyncio.create_task(api.post(RESTING_BUY, f"k{n}")) for n in range(BURST)]
+        await until(simulator.orders, lambda orders: len(orders) >= 20)
+        await until(api.orders, lambda orders: len(orders) > 50)  # committed, paced at 40/s
+        api.kill()
+        await asyncio.gather(*burst, return_exceptions=True)
+    await until_gone(simulator)
+    sent = await arrived(simulator)
+    assert set(sent.values()) == {1}
+
+    async with serving(tmp_path, simulator) as again:
+        committed = await again.statuses()
+        assert set(sent) <= set(committed)
+        assert len(committed) > len(sent), "killed too late: nothing was left to send"
+        expected = {one: "accepted" if one in sent else "unresolved" for one in committed}
+        await until(again.statuses, lambda found: found == expected)
+        doubtful = len(committed) - len(sent)
+        assert await again.metric("orders_unresolved") == doubtful
+        assert await arrived(simulator) == sent  # nothing of it was sent again
+
+        # Every client asks again with its key: who was committed is answered, not repeated.
+        answers = await asyncio.gather(*(again.post(RESTING_BUY, f"k{n}") for n in range(BURST)))
+        assert {answer.status_code for answer in answers} <= {201, 202}
+        ids = Counter(answer.json()["id"] for answer in answers)
+        assert len(ids) == BURST
+        assert set(committed) <= set(ids)
+        reached = await arrived(simulator)
+        assert set(reached.values()) == {1}
+        assert len(reached) == BURST - doubtful
+
+
+async def test_killed_after_send_before_acknowledgement(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    keys_file(tmp_path)
+    async with serving(tmp_path, simulator) as api:
+        await simulator.inject("deaf", mode="mute")
+        pending = [
+            asyncio.create_task(api.post(order, key))
+            for order, key in [(RESTING_BUY, "resting"), (MARKET_BUY, "market")]
+        ]
+        await until(simulator.orders, lambda orders: len(orders) == 2)
+        assert set((await api.statuses()).values()) == {"pending"}
+        api.kill()
+        await asyncio.gather(*pending, return_exceptions=True)
+    await simulator.heal()
+    await until_gone(simulator)
+
+    async with serving(tmp_path, simulator) as again:
+        await until(again.statuses, lambda found: sorted(found.values()) == ["accepted", "filled"])
+        for order, key in [(RESTING_BUY, "resting"), (MARKET_BUY, "market")]:
+            answer = await again.post(order, key)
+            assert answer.headers["Idempotent-Replayed"] == "true"
+        market = {"side": "BUY", "order_type": "MKT", "status": "filled"}
+        assert await again.metric("orders_total", **market) == 1
+        (filled,) = [one for one in await again.orders() if one["status"] == "filled"]
+        assert [fill["quantity"] for fill in filled["fills"]] == ["10"]
+    assert set((await arrived(simulator)).values()) == {1}
+    assert len(await arrived(simulator)) == 2
+
+
+async def test_killed_while_orders_wait_for_their_fill(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    keys_file(tmp_path)
+    await simulator.inject("hold-fills")
+    async with serving(tmp_path, simulator) as api:
+        for number in range(5):
+            assert (await api.post(MARKET_BUY, f"k{number}")).json()["status"] == "accepted"
+        api.kill()
+    await until_gone(simulator)
+    await simulator.inject("hold-fills", seconds=0.01)
+    await until(
+        simulator.orders, lambda orders: {order["status"] for order in orders} == {"Filled"}
+    )
+    async with serving(tmp_path, simulator) as again:
+        await until(again.statuses, lambda found: set(found.values()) == {"filled"})
+        market = {"side": "BUY", "order_type": "MKT"}
+        assert await again.metric("orders_total", **market, status="filled") == 5
+        assert await again.metric("orders_total", **market, status="accepted") == 0
+        assert await again.metric("position_size", symbol="AAPL") == 50
+    assert set((await arrived(simulator)).values()) == {1}
