@@ -26,7 +26,7 @@ from stocks_api.adapters.kill_switch_file import KillSwitchFile
 from stocks_api.adapters.metrics import CONTENT_TYPE, Metrics
 from stocks_api.adapters.risk_file import RiskBook, RiskFile, RiskFileError
 from stocks_api.api.app import Services, create_app
-from stocks_api.api.auth import Authenticator
+from stocks_api.api.auth import Authenticator, FailureLimit
 from stocks_api.api.middleware import request_id
 from stocks_api.domain.errors import GatewayUnavailable, KillSwitchActive
 from stocks_api.services.database_health import DatabaseHealth, HealthTiming
@@ -151,7 +151,9 @@ def create(settings: Settings, on_crash: Callable[[], None] = lambda: None) -> F
         portfolio=parts.portfolio,
         quotes=parts.quotes,
         kill_switch=parts.kill_switch,
-        authenticator=Authenticator(parts.keys, parts.metrics),
+        authenticator=Authenticator(
+            parts.keys, parts.metrics, FailureLimit(settings.auth_failures_per_minute)
+        ),
         readiness=Readiness(settings.gateway_mode, parts.link, parts.health, parts.writer),
         exposition=_Exposition(parts.metrics),
         metrics=parts.metrics,

@@ -45,6 +45,12 @@ class Settings(BaseSettings):
         description="trading is stopped while it exists; by default kill-switch beside the "
         "SQLite file, or in the working directory",
     )
+    auth_failures_per_minute: int = Field(
+        default=100,
+        ge=1,
+        le=1_000_000,
+        description="refused keys of one address; more are answered by 429",
+    )
     symbols: Annotated[tuple[Symbol, ...], NoDecode] = Field(
         default=("AAPL", "MSFT", "TSLA"),
         max_length=100,  # the gateway's own default limit of market data lines

@@ -18,6 +18,7 @@ from stocks_api.services.portfolio import Portfolio
 from stocks_api.services.quotes import Quotes
 
 MAX_BODY_BYTES = 16 * 1024
+BODY_SECONDS = 10.0  # 16 KiB take less on any line
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -57,7 +58,7 @@ def create_app(services: Services, lifespan: Lifespan) -> FastAPI:
     app.include_router(routes.router)
     app.include_router(kill_switch.router)
     problems.install(app)
-    app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
+    app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES, seconds=BODY_SECONDS)
     app.add_middleware(RequestMiddleware, metrics=services.metrics)  # the outermost
     _expect_routes(services.metrics)
     return app

@@ -1,8 +1,11 @@
 """API keys in the header X-API-Key: who asks, and whether he may."""
 
 import logging
+import math
 import re
-from collections.abc import Collection
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -16,6 +19,9 @@ HEADER = "X-API-Key"
 
 # Wide enough for every common generator, narrow enough to keep junk out of hashing and logs.
 _SHAPE = re.compile(r"[A-Za-z0-9_\-.~+/=]{8,256}")
+
+_MINUTE = 60.0
+_ADDRESSES = 4096
 
 
 class Key(Protocol):
@@ -47,15 +53,50 @@ class AuthMetrics(Protocol):
         """missing, malformed, unknown, expired or scope."""
 
 
-class Authenticator:
-    """Lets a request pass, or refuses and counts it."""
+class FailureLimit:
+    """How often each address failed in this minute; keeps a bounded number of addresses."""
 
-    def __init__(self, keys: Keys, metrics: AuthMetrics) -> None:
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
+        self._clock = clock
+        self._failures: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def failed(self, address: str) -> int | None:
+        """Count a failure; the seconds to wait if there were too many."""
+        now = self._clock()
+        began, count = self._failures.pop(address, (now, 0))
+        if now >= began + _MINUTE:
+            began, count = now, 0
+        self._failures[address] = began, count + 1
+        if len(self._failures) > _ADDRESSES:
+            self._failures.popitem(last=False)
+        return math.ceil(began + _MINUTE - now) if count >= self._most else None
+
+
+class Authenticator:
+    """Lets a request pass, or refuses and counts it.
+
+    Who fails too often hears 429 instead of why. A good key always passes: many clients may share
+    one address, and one of them must not lock the others out.
+    """
+
+    def __init__(self, keys: Keys, metrics: AuthMetrics, limit: FailureLimit) -> None:
         self._keys = keys
         self._metrics = metrics
+        self._limit = limit
 
     def authenticate(self, request: Request, scope: str) -> str:
-        """The client's name. Raises RefusalError (401, 403)."""
+        """The client's name. Raises RefusalError (401, 403, 429)."""
+        try:
+            return self._check(request, scope)
+        except RefusalError as error:
+            seconds = self._limit.failed(request.client.host if request.client else "")
+            if seconds is not None:
+                raise _too_often(seconds) from error
+            log.warning("request refused: %s", error)
+            raise
+
+    def _check(self, request: Request, scope: str) -> str:
         presented = request.headers.get(HEADER)
         if presented is None:
             raise self._refuse("missing", 401, f"send your API key in the header {HEADER}")
@@ -72,6 +113,10 @@ class Authenticator:
 
     def _refuse(self, reason: str, status: int, detail: str) -> RefusalError:
         self._metrics.auth_failed(reason)
-        log.warning("request refused: %s", detail, extra={"reason": reason})
         headers = {"WWW-Authenticate": "ApiKey"} if status == 401 else None
         return RefusalError(status, "Not allowed", detail, headers)
+
+
+def _too_often(seconds: int) -> RefusalError:
+    detail = f"too many refused requests from this address: try again in {seconds} s"
+    return RefusalError(429, "Too many failures", detail, {"Retry-After": str(seconds)})

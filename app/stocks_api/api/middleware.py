@@ -1,5 +1,6 @@
 """Pure ASGI: request ids, request metrics, bounded bodies."""
 
+import asyncio
 import logging
 import re
 import time
@@ -62,18 +63,24 @@ class RequestMiddleware:
 
 
 class BodyLimit:
-    """Refuses a body above `limit` bytes, announced or not."""
+    """Refuses a body above `limit` bytes, announced or not, and one that dawdles."""
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
         self._app = app
         self._limit = limit
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] != "http" or not _has_body(scope):
             await self._app(scope, receive, send)
             return
-        body = await self._read(scope, receive)
+        try:
+            async with asyncio.timeout(self._seconds):
+                body = await self._read(scope, receive)
+        except TimeoutError:
+            await _too_slow(self._seconds)(scope, receive, send)
+            return
         if body is None:
             await _too_large(self._limit)(scope, receive, send)
         else:
@@ -112,6 +119,17 @@ def _too_large(limit: int) -> ASGIApp:
     problem = Problem(
         title="Body too large",
         status=413,
+        detail=f"body: {message}",
+        errors=[FieldProblem(field="body", message=message)],
+    )
+    return answer(problem, {"Connection": "close"})
+
+
+def _too_slow(seconds: float) -> ASGIApp:
+    message = f"must arrive within {seconds:g} s"
+    problem = Problem(
+        title="Body too slow",
+        status=408,
         detail=f"body: {message}",
         errors=[FieldProblem(field="body", message=message)],
     )

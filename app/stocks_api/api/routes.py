@@ -25,6 +25,7 @@ router = APIRouter(
     responses={
         401: {"model": Problem, "description": "No valid API key"},
         403: {"model": Problem, "description": "The API key lacks the scope"},
+        429: {"model": Problem, "description": "Too many refused keys from this address"},
         422: {"model": Problem, "description": "Invalid request: see `errors`"},
         503: {"model": Problem, "description": "Gateway or database is not available"},
     },

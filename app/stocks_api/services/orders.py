@@ -260,20 +260,20 @@ class OrderService:
             return _replay(earlier, request)  # also while the gateway is down
         self._trading.require()
         self.require_ready()
-        self._outbox.require_room()
         order = new_order(str(uuid.uuid4()), client, request, datetime.now(UTC), key)
-        self._risk.reserve(order)
         stored = await self._commit(order)
         if stored.id != order.id:
             return _replay(stored, request)
         await self._outbox.send(order)
         await self._writer.settled(order.id, self._timing.acknowledgement)
-        return Placed(await self._acknowledged(order), replayed=False)
+        return Placed(await self._outcome(order), replayed=False)
 
     async def _commit(self, order: Order) -> Order:
         self._writer.intend(order.id)
         committed = False
         try:
+            self._outbox.expect(order.id)
+            self._risk.reserve(order)
             stored = await self._repository.add(order)
             committed = stored.id == order.id
             return stored
@@ -285,6 +285,15 @@ class OrderService:
             if not committed:
                 self._writer.abandon(order.id)
                 self._risk.release(order.id)
+                self._outbox.abandon(order.id)
+
+    async def _outcome(self, order: Order) -> Order:
+        """What is known of an order that was sent; as it was, if the database has gone since."""
+        try:
+            return await self._acknowledged(order)
+        except DatabaseUnavailable as error:
+            log.error("order is sent, its outcome is not stored yet: %s", error)
+            return order
 
     async def _acknowledged(self, order: Order) -> Order:
         current = await self.get(order.id)

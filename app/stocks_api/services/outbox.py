@@ -67,17 +67,24 @@ class Outbox:
         self._pace = pace
         self._permitted = permitted
         self._waiting: dict[str, _Waiting] = {}
+        self._expected: set[str] = set()
         self._filled = asyncio.Event()
 
-    def require_room(self) -> None:
-        """Raise Backlog when too many orders wait already."""
-        if len(self._waiting) >= MOST_WAITING:
+    def expect(self, order_id: str) -> None:
+        """Keep a place for an order that is about to be committed. Raises Backlog."""
+        if len(self._waiting) + len(self._expected) >= MOST_WAITING:
             raise Backlog(f"{MOST_WAITING} orders wait to be sent: slow down")
+        self._expected.add(order_id)
+
+    def abandon(self, order_id: str) -> None:
+        """The order was not committed after all."""
+        self._expected.discard(order_id)
 
     async def send(self, order: Order) -> None:
         """Send a committed order when its turn comes. Raises the reason why it was not sent."""
         waiting = _Waiting(order, asyncio.get_running_loop().create_future())
         self._waiting[order.id] = waiting
+        self._expected.discard(order.id)
         self._filled.set()
         # Whoever asked may go away: the order is committed, and keeps its turn.
         error = await asyncio.shield(waiting.sent)

@@ -333,6 +333,27 @@ async def test_a_database_that_hangs_at_the_start_does_not_delay_health(
             assert (await api.get("/readyz")).status_code == 503
 
 
+async def test_an_order_that_is_sent_when_the_database_goes_is_not_called_refused(
+    settings: Settings, simulator: Simulator, postgresql: Postgresql, postgresql_url: str
+) -> None:
+    url = type(settings.database_url)(f"postgresql+asyncpg://{postgresql_url}")
+    async with running(settings.model_copy(update={"database_url": url})) as api:
+        await api.until_ready()
+        await simulator.inject("deaf", mode="mute")
+        pending = asyncio.create_task(api.post(RESTING_BUY))
+        await until(simulator.orders, lambda orders: len(orders) == 1)
+        await asyncio.to_thread(postgresql.stop)
+        try:
+            answer = await pending
+            assert (answer.status_code, answer.json()["status"]) == (202, "pending")
+            assert await api.count("order_rejections_total", reason="database_down") == 0
+        finally:
+            await asyncio.to_thread(postgresql.start)
+        await simulator.heal()
+        await api.until_status(answer.json()["id"], "accepted")
+        assert len(await simulator.orders()) == 1
+
+
 async def test_a_fill_while_the_database_is_away_is_stored_when_it_is_back(
     settings: Settings, simulator: Simulator, postgresql: Postgresql, postgresql_url: str
 ) -> None:

@@ -13,8 +13,11 @@ from tests.integration.api.conftest import (
     TRADER,
     Api,
     Simulator,
+    running,
     until,
 )
+
+from stocks_api.settings import Settings
 
 BUY_MKT = {"side": "BUY", "order_type": "MKT"}
 BUY_LMT = {"side": "BUY", "order_type": "LMT"}
@@ -205,6 +208,18 @@ async def test_a_request_without_the_right_key_is_refused_and_counted(
     for each in ("missing", "malformed", "unknown", "expired", "scope"):
         assert await api.count("auth_failures_total", reason=each) == (each == reason)
     assert await simulator.orders() == []
+
+
+async def test_who_fails_too_often_is_told_to_wait_and_good_keys_still_pass(
+    settings: Settings,
+) -> None:
+    few = settings.model_copy(update={"auth_failures_per_minute": 3})
+    async with running(few) as api:
+        answers = [await api.get("/v1/pnl", "a-key-of-nobody") for _ in range(5)]
+        assert [answer.status_code for answer in answers] == [401, 401, 401, 429, 429]
+        assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
+        assert await api.count("auth_failures_total", reason="unknown") == 5
+        assert (await api.get("/v1/pnl", TRADER)).status_code == 200
 
 
 async def test_a_reader_may_read(api: Api) -> None:

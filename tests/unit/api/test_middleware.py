@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -60,11 +62,22 @@ async def test_the_request_id_is_known_within_the_request_only() -> None:
 
 @pytest.mark.parametrize(("size", "status"), [(100, 200), (101, 413)])
 async def test_the_body_limit_is_exact(size: int, status: int) -> None:
-    async with client(BodyLimit(echo, 100)) as http:
+    async with client(BodyLimit(echo, 100, 10)) as http:
         answer = await http.post("/", content=b"x" * size)
     assert answer.status_code == status
     if status == 200:
         assert answer.text.endswith(f" {size}")
+
+
+async def test_a_body_that_dawdles_is_refused() -> None:
+    async def dawdling() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(3600)
+
+    async with client(BodyLimit(echo, 100, 0.1)) as http:
+        answer = await http.post("/", content=dawdling())
+    assert answer.status_code == 408
+    assert "0.1 s" in answer.json()["detail"]
 
 
 def test_a_log_line_is_one_json_object_with_the_request_and_the_order() -> None:

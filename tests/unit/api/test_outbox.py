@@ -198,13 +198,18 @@ def test_too_many_waiting_orders_are_a_backlog() -> None:
     async def scenario() -> None:
         world = World()
         async with sending(world) as outbox:
+            for number in range(MOST_WAITING):
+                outbox.expect(f"order-{number}")
+            with pytest.raises(Backlog):
+                outbox.expect("one more")
+            outbox.abandon("order-0")
+            outbox.expect("order-0")
             tasks = [asyncio.create_task(outbox.send(order(n))) for n in range(MOST_WAITING)]
             await asyncio.sleep(0)
             with pytest.raises(Backlog):
-                outbox.require_room()
-            await asyncio.sleep(2)
-            outbox.require_room()
+                outbox.expect("one more")
             await asyncio.gather(*tasks)
+            outbox.expect("one more")
 
     clock.run(scenario())
 
