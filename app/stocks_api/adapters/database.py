@@ -332,12 +332,12 @@ class OrderDatabase:
             self._metrics.database_query(operation, time.perf_counter() - started)
 
 
-def upgrade(connection: Connection) -> None:
-    """Run the migrations up to the newest on an open connection, within its transaction."""
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Run the migrations up to a revision on an open connection, within its transaction."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 class _AlreadyThere(DatabaseUnavailable):

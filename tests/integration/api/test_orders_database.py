@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.integration.conftest import Postgresql
 
-from stocks_api.adapters.database import OrderDatabase, open_engine
+from stocks_api.adapters.database import OrderDatabase, open_engine, upgrade
 from stocks_api.adapters.metrics import Metrics
 from stocks_api.domain.errors import DatabaseUnavailable
 from stocks_api.domain.orders import (
@@ -26,6 +26,7 @@ from stocks_api.domain.orders import (
     OrderStatus,
     OrderType,
     Side,
+    Terms,
     TimeInForce,
     apply,
     new_order,
@@ -96,6 +97,60 @@ async def test_a_filled_order_keeps_history_fills_and_exact_numbers(
     assert stored is not None
     assert [change.status for change in stored.history] == ["pending", "accepted", "filled"]
     assert stored.average_price == Decimal("187.138095")
+
+
+async def test_a_changed_order_keeps_both_terms_and_its_whole_history(
+    database: OrderDatabase,
+) -> None:
+    request = replace(
+        an_order().request, order_type=OrderType.STOP_LIMIT, stop_price=Decimal("190.5")
+    )
+    order = replace(an_order(), request=request)
+    await database.add(order)
+    terms = Terms(Decimal(20), Decimal("191.25"), Decimal("190.75"))
+    changed = order
+    for status, said in [
+        (OrderStatus.ACCEPTED, None),
+        (None, terms),
+        (OrderStatus.UNRESOLVED, None),
+        (OrderStatus.ACCEPTED, None),
+    ]:
+        changed = apply(changed, OrderFact(order.id, AT, status=status, terms=said))
+    await database.save(changed)
+    stored = await database.get(order.id)
+    assert stored == changed
+    assert stored is not None
+    assert (stored.terms, stored.request.quantity) == (terms, Decimal("10.5"))
+    assert len(stored.history) == 5
+
+
+async def test_orders_of_the_first_schema_are_there_after_the_upgrade(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(upgrade, "0001")
+        await connection.execute(
+            text(
+                "INSERT INTO orders (id, client, symbol, side, order_type, quantity, time_in_force,"
+                " created_at, status, filled_quantity, reason) VALUES ('one', 'desk', 'AAPL',"
+                " 'BUY', 'MKT', '10', 'DAY', '2026-11-23 14:30:00', 'accepted', '0', '')"
+            )
+        )
+        for position, status in enumerate(("pending", "accepted")):
+            await connection.execute(
+                text(
+                    "INSERT INTO order_history (order_id, position, status, at, detail)"
+                    f" VALUES ('one', {position}, '{status}', '2026-11-23 14:30:00', '')"
+                )
+            )
+    database = OrderDatabase(engine, Metrics(CollectorRegistry(), []))
+    await database.migrate()
+    order = await database.get("one")
+    assert order is not None
+    assert [change.status for change in order.history] == ["pending", "accepted"]
+    assert (order.terms, order.changed) == (Terms(Decimal(10)), None)
+    doubted = apply(order, OrderFact("one", AT, status=OrderStatus.UNRESOLVED))
+    again = apply(doubted, OrderFact("one", AT, status=OrderStatus.ACCEPTED))
+    await database.save(again)  # accepted twice, which the first schema refused
+    assert await database.get("one") == again
 
 
 async def test_hearing_a_stored_fact_again_changes_nothing(database: OrderDatabase) -> None:
