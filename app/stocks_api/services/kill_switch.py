@@ -15,7 +15,7 @@ from stocks_api.domain.errors import KillSwitchActive, KillSwitchStuck
 
 log = logging.getLogger(__name__)
 
-_CHECK_SECONDS = 0.25
+CHECK_SECONDS = 0.25  # a file must stop trading within a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class KillSwitch:
     async def watch(self) -> None:
         """Follow the file, for ever."""
         while True:
-            await asyncio.sleep(_CHECK_SECONDS)
+            await asyncio.sleep(CHECK_SECONDS)
             async with self._busy:
                 await self._follow()
 

@@ -211,6 +211,13 @@ def settings(simulator: Simulator, tmp_path: Path) -> Settings:
     )
 
 
+def patient(settings: Settings) -> Settings:
+    """For many orders at a time on a busy machine: slow is not lost."""
+    return settings.model_copy(
+        update={"probe_timeout_seconds": 10, "stale_seconds": 30, "acknowledge_seconds": 30}
+    )
+
+
 @pytest.fixture
 async def api(settings: Settings) -> AsyncIterator[Api]:
     """A running API that is ready for orders."""

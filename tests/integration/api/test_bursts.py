@@ -7,10 +7,18 @@ import time
 from collections import Counter
 from typing import Any
 
-from tests.integration.api.conftest import RESTING_BUY, Api, Simulator, until
+import pytest
+from tests.integration.api.conftest import RESTING_BUY, Api, Simulator, patient, until
+
+from stocks_api.settings import Settings
 
 BURST = 100
 NOT_SENT = "not sent"
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return patient(settings)
 
 
 async def all_orders(api: Api) -> list[dict[str, Any]]:

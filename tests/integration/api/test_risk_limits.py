@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from tests.integration.api.conftest import (
     TRADER,
     Api,
     Simulator,
+    patient,
     running,
     until,
 )
@@ -33,6 +33,11 @@ price_collar: 0.99999
 order_rate: {orders: 12, seconds: 3600}
 restricted: [TSLA]
 """
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return patient(settings)
 
 
 @pytest.fixture
@@ -167,12 +172,10 @@ async def test_it_stops_new_orders_cancels_the_resting_ones_and_lets_go_again(
     await api.until_status((await api.place(MARKET_BUY))["id"], "filled")
 
 
-async def test_a_file_stops_trading_within_a_second(api: Api, simulator: Simulator) -> None:
+async def test_a_file_stops_trading_at_the_next_look(api: Api, simulator: Simulator) -> None:
     placed = await api.place(RESTING_BUY)
     api.settings.kill_switch_path.touch()
-    started = time.monotonic()
     await until(lambda: api.post(MARKET_BUY), lambda answer: answer.status_code == 503)
-    assert time.monotonic() - started < 1
     await api.until_status(placed["id"], "cancelled")
     assert (await switch(api, "GET", READER)).json()["active"] is True
     assert (await switch(api, "DELETE")).status_code == 200

@@ -12,10 +12,10 @@ import pytest
 
 from stocks_api.adapters.kill_switch_file import KillSwitchFile
 from stocks_api.domain.errors import KillSwitchActive, KillSwitchStuck
-from stocks_api.services.kill_switch import KillSwitch
+from stocks_api.services.kill_switch import CHECK_SECONDS, KillSwitch
 
-#: Seconds until a change of the file is in force.
-PROMISED = 1.0
+#: Generous, since other builds may share the machine.
+PATIENCE = 30.0
 
 
 class Shown:
@@ -49,7 +49,7 @@ async def watched(folder: Path) -> AsyncIterator[Switch]:
 
 
 async def soon(accept: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PROMISED
+    deadline = time.monotonic() + PATIENCE
     while not accept():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
@@ -65,6 +65,10 @@ async def test_it_is_off_until_it_is_thrown_and_then_survives_a_restart(tmp_path
     with pytest.raises(KillSwitchActive, match="officer: runaway"):
         again.switch.require()
     assert again.shown.active is True
+
+
+def test_the_file_is_looked_at_often_enough_for_the_promised_second() -> None:
+    assert CHECK_SECONDS <= 0.5
 
 
 async def test_it_acts_once_when_it_is_thrown(tmp_path: Path) -> None:
