@@ -34,6 +34,10 @@ class Backoff:
             del self._due[name]
         return due
 
+    def resting(self) -> set[str]:
+        """What failed, and isn't to be tried yet."""
+        return set(self._due)
+
     def __bool__(self) -> bool:
         """Whether anything failed and hasn't succeeded since."""
         return bool(self._failures)

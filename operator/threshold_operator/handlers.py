@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
+import signal
 import time
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from itertools import chain, repeat
 from typing import Any, cast
 
 import aiohttp
@@ -53,7 +56,7 @@ async def _serve(settings: Settings, catalogue: Catalogue) -> None:
             kube, probe, catalogue, store, settings.rule_labels, health, metrics
         )
         await _listen(settings, application(health, metrics), stack)
-        await _until_stopped(reconciler, _registry(store, health), settings)
+        await _until_stopped(reconciler, store, _registry(store, health), settings)
 
 
 async def _witness(settings: Settings, stack: AsyncExitStack) -> Prometheus | None:
@@ -72,20 +75,11 @@ async def _listen(settings: Settings, app: web.Application, stack: AsyncExitStac
 
 
 async def _until_stopped(
-    reconciler: Reconciler, registry: kopf.OperatorRegistry, settings: Settings
+    reconciler: Reconciler, store: Store, registry: kopf.OperatorRegistry, settings: Settings
 ) -> None:
     """Whichever ends first ends the other: half an operator is worse than none."""
     work = asyncio.create_task(reconciler.run())
-    watch = asyncio.create_task(
-        kopf.operator(
-            registry=registry,
-            settings=_kopf_settings(),
-            namespaces=[settings.namespace],
-            standalone=True,
-            # Unasked, kopf looks for the user's name, and a restricted pod's user has none.
-            identity=cast(Any, f"{MANAGER}/{platform.node()}"),
-        )
-    )
+    watch = asyncio.create_task(_watch(store, registry, settings))
     tasks = {work, watch}
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -95,6 +89,28 @@ async def _until_stopped(
         await asyncio.gather(*tasks, return_exceptions=True)
     for task in done:
         task.result()
+
+
+async def _watch(store: Store, registry: kopf.OperatorRegistry, settings: Settings) -> None:
+    """Watch until SIGTERM; kopf looks for the kinds once, so not before they exist."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    waits = {asyncio.create_task(event.wait()) for event in (stop, store.watchable)}
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    if stop.is_set():
+        return
+    await kopf.operator(  # from here on SIGTERM is kopf's
+        registry=registry,
+        settings=_kopf_settings(),
+        namespaces=[settings.namespace],
+        standalone=True,
+        # Unasked, kopf looks for the user's name, and a restricted pod's user has none.
+        identity=cast(Any, f"{MANAGER}/{platform.node()}"),
+    )
 
 
 def _registry(store: Store, health: Health) -> kopf.OperatorRegistry:
@@ -111,6 +127,13 @@ def _registry(store: Store, health: Health) -> kopf.OperatorRegistry:
     watch(GROUP, VERSION, PLURAL, store.thresholds)
     watch(RULE_GROUP, RULE_VERSION, RULES, store.rules)
     return registry
+
+
+class _Patience:
+    """Seconds between the tries of a request, without end: kopf would give up, and we with it."""
+
+    def __iter__(self) -> Iterator[float]:
+        return chain((1, 1, 2, 3, 5, 8, 13, 21), repeat(30))
 
 
 class _NoMemory(kopf.DiffBaseStorage):
@@ -137,6 +160,8 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 240
     settings.watching.client_timeout = 300
     settings.watching.inactivity_timeout = 90  # bookmarks come every minute
+    settings.watching.reconnect_backoff = 1
     settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = _Patience()
     settings.process.ultimate_exiting_timeout = 20
     return settings

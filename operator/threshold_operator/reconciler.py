@@ -58,6 +58,8 @@ Body = Mapping[str, Any]
 #: Collects a burst of events into one turn.
 GATHER_SECONDS = 0.1
 RESYNC_SECONDS = 60.0
+#: While one of the kinds isn't installed nothing can be watched, and lists are all that we have.
+UNWATCHED_SECONDS = 5.0
 #: How long a proof outlives its last repetition: a restart of Prometheus is no news.
 PROOF_SECONDS = 60.0
 #: Writes under way at once: enough to keep the API server busy, too few to be throttled.
@@ -171,7 +173,8 @@ class Reconciler:
         else:
             self._health.heard()
             self._list_backoff.succeeded("list")
-            self._list_due = self._clock() + RESYNC_SECONDS
+            there = self._store.watchable.is_set()
+            self._list_due = self._clock() + (RESYNC_SECONDS if there else UNWATCHED_SECONDS)
 
     async def _relist(self) -> int:
         """Returns how many changes no event had told of."""
@@ -184,9 +187,11 @@ class Reconciler:
 
     async def _rules(self) -> list[dict[str, Any]]:
         try:
-            return await self._cluster.list_rules()
+            rules = await self._cluster.list_rules()
         except GoneError:
             return []  # prometheus-operator isn't installed yet: each write will say so
+        self._store.watchable.set()
+        return rules
 
     async def _names(self) -> set[str]:
         """The objects to look at in this turn."""
@@ -195,7 +200,8 @@ class Reconciler:
         self._overrides = Overrides(self._planner.decisions.values(), self._now())
         if self._planner.decisions and self._clock() >= self._probe.due(eager=bool(self._waiting)):
             await self._probe.look(self._clock())
-            names |= self._to_be_judged()
+            # A look at Prometheus is no reason to try sooner what the API server refuses.
+            names |= self._to_be_judged() - self._backoff.resting()
         return names
 
     def _to_be_judged(self) -> set[str]:
@@ -242,11 +248,14 @@ class Reconciler:
         obstacle, wrote_rule = None, False
         try:
             wrote_rule = await self._sync_rule(body, decision)
-            self._backoff.succeeded(name)
         except RefusedError as error:
             obstacle = Verdict("False", REJECTED, str(error))
+        wrote_status = await self._sync_status(body, decision, obstacle)
+        if obstacle is None:
+            self._backoff.succeeded(name)  # not sooner: a status refused for ever would be hot
+        else:
             self._backoff.failed(name, self._clock())
-        return await self._sync_status(body, decision, obstacle) or wrote_rule
+        return wrote_status or wrote_rule
 
     async def _sync_rule(self, body: Body, decision: Decision) -> bool:
         wanted = self._wanted_rule(body, decision)

@@ -78,13 +78,17 @@ class Shelf:
 
 
 class Store:
-    """AlertThresholds and their rules; ``complete`` once everything was listed."""
+    """AlertThresholds and their rules.
+
+    ``complete`` once everything was listed; ``watchable`` once the cluster knows both kinds.
+    """
 
     def __init__(self) -> None:
         self.thresholds = Shelf(self.touch)
         self.rules = Shelf(lambda name: self.touch(name.removeprefix(PREFIX)))
         self.changed = asyncio.Event()
         self.complete = False
+        self.watchable = asyncio.Event()
         self._dirty: set[str] = set()
 
     def touch(self, name: str) -> None:

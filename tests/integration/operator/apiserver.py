@@ -124,7 +124,7 @@ def running(folder: Path) -> Iterator[ApiServer]:
         client = stack.enter_context(httpx.Client(verify=False, timeout=10))
         server = ApiServer(folder, port, client)
         _wait_ready(server)
-        _install_crds(server)
+        install_crds(server)
         yield server
 
 
@@ -184,7 +184,8 @@ def _wait_ready(server: ApiServer) -> None:
     eventually(ready, lambda text: text == "ok", within=START_SECONDS, every=0.2)
 
 
-def _install_crds(server: ApiServer) -> None:
+def install_crds(server: ApiServer) -> None:
+    """Ours and prometheus-operator's, and wait until they are served."""
     rule = yaml.safe_load((HERE / "prometheusrules-crd.yaml").read_text())
     server.apply("default", rule, *rendered("default", "crd"))
     crds = [f"crd/{item['metadata']['name']}" for item in server.items("default", "crd")]

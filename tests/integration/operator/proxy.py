@@ -118,7 +118,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         request = _request(self.command, self.path)
         fault = self.server.proxy.fault(request)
-        with suppress(OSError):  # whoever asked hung up, or the proxy is stopped
+        with suppress(
+            OSError, http.client.HTTPException
+        ):  # whoever asked hung up, or the proxy is stopped
             if fault is None or fault == DROP:
                 self._forward(request, body, answer=fault is None)
             else:

@@ -173,9 +173,10 @@ async def test_killed_between_rule_and_status_it_makes_up_for_the_status(bench: 
     assert bench.cluster.writes == {"rule": 1, "status": 1}
 
 
-async def test_what_fails_is_tried_again_ever_more_slowly(bench: Bench) -> None:
+@pytest.mark.parametrize("write", ["rule", "status"])
+async def test_what_fails_is_tried_again_ever_more_slowly(bench: Bench, write: str) -> None:
     bench.cluster.create(body("tight"))
-    bench.cluster.failures["rule"] = KubeError("HTTP 500", 500)
+    bench.cluster.failures[write] = KubeError("HTTP 500", 500)
     tries = []
     for second in range(40):
         before = bench.count("thresholds_reconciles_total", result="error")
@@ -183,9 +184,10 @@ async def test_what_fails_is_tried_again_ever_more_slowly(bench: Bench) -> None:
         if bench.count("thresholds_reconciles_total", result="error") > before:
             tries.append(second)
     assert tries == [0, 2, 6, 14, 30]
-    del bench.cluster.failures["rule"]
+    del bench.cluster.failures[write]
     await bench.turn(after=40)
     assert bench.cluster.exprs("tight") == ["vector(0.05)"]
+    assert bench.cluster.condition("tight", "Accepted") == ("True", "Accepted")
 
 
 async def test_one_object_that_fails_holds_up_no_other(bench: Bench) -> None:

@@ -1,0 +1,214 @@
+"""The API server goes wrong, the operator dies or has company: it ends as the objects ask."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from tests.integration.operator import apiserver
+from tests.integration.operator.apiserver import ApiServer, rendered
+from tests.integration.operator.conftest import Desk, Operator, Proxied
+from tests.integration.operator.proxy import DROP, GONE, HANG, SILENT, Request
+from tests.integration.operator.test_objects import Start, wait_written
+from tests.waiting import eventually
+
+#: The longest wait between two tries is a minute, on each of the ways on which news may come.
+HEALED = 100
+
+#: Requests in a minute of trouble that still are none too many.
+PATIENT = 60
+
+
+def wait_exprs(desk: Desk, name: str, *wanted: str) -> None:
+    eventually(lambda: desk.exprs(name), lambda e: e == list(wanted), within=HEALED, every=0.5)
+
+
+def of_our_kinds(request: Request) -> bool:
+    return "/alertthresholds" in request.path or "/prometheusrules" in request.path
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("fault", [429, 500, HANG], ids=["429", "500", "no answer"])
+def test_an_api_server_in_trouble_is_asked_patiently_and_made_up_for(
+    desk: Desk, proxied: Proxied, fault: int | str
+) -> None:
+    operator = proxied.start()
+    desk.apply("kept", critical={"threshold": 0.05})
+    wait_written(desk, "kept")
+    proxied.proxy.fault = lambda request: fault if of_our_kinds(request) else None
+    proxied.proxy.hang_up()
+    already = len(proxied.proxy.requests)
+    desk.apply("kept", critical={"threshold": 0.06})
+    troubled_until = time.monotonic() + 25
+    eventually(time.monotonic, lambda now: now > troubled_until, within=30)
+    assert len(proxied.proxy.requests) - already < PATIENT
+    proxied.proxy.well()
+    wait_exprs(desk, "kept", "vector(0.06)")
+    desk.wait_condition("kept", "Accepted", "True", "Accepted", within=HEALED)
+    assert operator.process.poll() is None
+
+
+def test_a_watch_that_fell_silent_is_made_up_for(desk: Desk, proxied: Proxied) -> None:
+    operator = proxied.start()
+    desk.apply("tight", critical={"threshold": 0.05})
+    wait_written(desk, "tight")
+    proxied.proxy.fault = lambda request: SILENT if request.watch else None
+    desk.apply("tight", critical={"threshold": 0.06})
+    wait_exprs(desk, "tight", "vector(0.06)")
+    assert operator.metric("thresholds_missed_changes_total") >= 1
+    assert operator.get("/healthz").status_code == 200
+
+
+def test_a_watch_that_has_expired_starts_anew_and_not_in_a_loop(
+    desk: Desk, proxied: Proxied
+) -> None:
+    operator = proxied.start()
+    desk.apply("tight", critical={"threshold": 0.05})
+    wait_written(desk, "tight")
+    proxied.proxy.fault = lambda request: GONE if request.watch else None
+    proxied.proxy.hang_up()
+    began, asked = time.monotonic(), len(proxied.proxy.requests)
+    eventually(lambda: len(proxied.proxy.requests), lambda n: n > asked + 12, within=HEALED)
+    assert time.monotonic() - began > 2, "a list and a watch of each kind, once a second"
+    proxied.proxy.well()
+    desk.apply("tight", critical={"threshold": 0.06})
+    wait_exprs(desk, "tight", "vector(0.06)")
+    assert operator.process.poll() is None
+
+
+def test_an_answer_that_is_lost_is_no_second_rule(desk: Desk, proxied: Proxied) -> None:
+    """The write was done, but nobody said so: what is tried again must come to the same."""
+    proxied.start()
+    lost: list[Request] = []
+
+    def drop_the_first(request: Request) -> str | None:
+        if request.method == "PATCH" and "/prometheusrules/" in request.path and not lost:
+            lost.append(request)
+            return DROP
+        return None
+
+    proxied.proxy.fault = drop_the_first
+    desk.apply("tight", critical={"threshold": 0.05})
+    wait_written(desk, "tight")
+    assert lost
+    assert desk.exprs("tight") == ["vector(0.05)"]
+    assert len(desk.server.items(desk.namespace, "prometheusrule")) == 1
+
+
+def test_killed_between_rule_and_status_the_next_one_finishes(desk: Desk, proxied: Proxied) -> None:
+    first = proxied.start()
+    proxied.proxy.fault = lambda request: HANG if request.path.endswith("/status") else None
+    desk.apply("tight", critical={"threshold": 0.05})
+    eventually(lambda: proxied.proxy.seen("PATCH", "alertthresholds"), bool, within=HEALED)
+    assert desk.exprs("tight") == ["vector(0.05)"]
+    assert "status" not in desk.object("tight")
+    first.process.kill()
+    first.process.wait()
+    proxied.proxy.well()
+    rule = desk.rule("tight")
+    second = proxied.start()
+    desk.wait_condition("tight", "Accepted", "True", "Accepted")
+    assert desk.rule("tight") == rule, "it was right already"
+    assert second.metric("thresholds_writes_total", kind="rule") == 0
+
+
+def test_two_for_a_moment_agree(desk: Desk, start: Start) -> None:
+    """A rolling update, a node that comes back: both act, and neither undoes the other's work."""
+    both = [start(), start()]
+    for number in (0.05, 0.06, 0.07):
+        desk.apply("tight", critical={"threshold": number})
+    wait_exprs(desk, "tight", "vector(0.07)")
+    desk.wait_condition("tight", "Accepted", "True", "Accepted")
+    desk.apply("wrong", "StocksNothing", critical={"threshold": 1})
+    desk.wait_condition("wrong", "Accepted", "False", "UnknownAlert")
+    settled = eventually_settled(both)
+    # Each edit at most once by each of them: rule, status and Event.
+    assert settled <= 2 * (3 * 2 + 2)
+    assert len(desk.server.items(desk.namespace, "prometheusrule")) == 1
+
+
+def eventually_settled(operators: list[Operator]) -> float:
+    """Their writes, once five seconds have passed without another one."""
+    last = [(-1.0, time.monotonic())]
+
+    def quiet() -> float:
+        writes = sum(operator.writes for operator in operators)
+        if writes != last[0][0]:
+            last[0] = writes, time.monotonic()
+        return time.monotonic() - last[0][1]
+
+    eventually(quiet, lambda seconds: seconds > 5, within=HEALED, every=0.5)
+    return last[0][0]
+
+
+@pytest.mark.timeout(400)
+def test_rights_withdrawn_and_given_back(desk: Desk, proxied: Proxied) -> None:
+    operator = proxied.start()
+    desk.apply("tight", critical={"threshold": 0.05})
+    wait_written(desk, "tight")
+    desk.delete("rolebinding", "stocks-operator")
+    desk.apply("tight", critical={"threshold": 0.06})
+    already = len(proxied.proxy.requests)
+    proxied.proxy.hang_up()
+    # Longer than kopf itself would bear it.
+    longer = time.monotonic() + 75
+    eventually(time.monotonic, lambda now: now > longer, within=90)
+    assert len(proxied.proxy.requests) - already < 2 * PATIENT
+    assert desk.exprs("tight") == ["vector(0.05)"], "no rule is lost"
+    desk.server.apply(desk.namespace, *rendered(desk.namespace, "rolebinding"))
+    wait_exprs(desk, "tight", "vector(0.06)")
+    desk.wait_condition("tight", "Accepted", "True", "Accepted", within=HEALED)
+    assert operator.process.poll() is None
+
+
+@contextmanager
+def without_prometheus_operator(server: ApiServer) -> Iterator[Callable[[], None]]:
+    """The cluster doesn't know PrometheusRule, until the caller, or the end, installs it."""
+    server.kubectl("default", "delete", "crd", "prometheusrules.monitoring.coreos.com")
+    try:
+        yield lambda: apiserver.install_crds(server)
+    finally:
+        apiserver.install_crds(server)
+
+
+def test_prometheus_operator_may_come_later(desk: Desk, start: Start) -> None:
+    with without_prometheus_operator(desk.server) as install:
+        operator = start()
+        desk.apply("tight", critical={"threshold": 0.05})
+        said = desk.wait_condition("tight", "Effective", "False", "Rejected")
+        assert "install prometheus-operator" in said["message"]
+        install()
+        wait_exprs(desk, "tight", "vector(0.05)")
+        desk.wait_condition("tight", "Effective", "Unknown", "PrometheusNotConfigured")
+        # From here on its rules are watched: drift isn't left to the next list.
+        missed = operator.metric("thresholds_missed_changes_total")
+        eventually(lambda: restored(desk), lambda seconds: seconds < 5, within=HEALED)
+        assert operator.metric("thresholds_missed_changes_total") <= missed + 1
+        assert operator.stop() == 0
+
+
+def restored(desk: Desk) -> float:
+    """Seconds until a rule that was deleted is back."""
+    desk.delete("prometheusrule", "threshold-tight")
+    began = time.monotonic()
+    wait_exprs(desk, "tight", "vector(0.05)")
+    return time.monotonic() - began
+
+
+def test_sigterm_ends_it_also_while_there_is_nothing_to_watch(desk: Desk, start: Start) -> None:
+    with without_prometheus_operator(desk.server):
+        assert start().stop() == 0
+
+
+def test_a_status_that_is_refused_is_tried_ever_less_often(desk: Desk, proxied: Proxied) -> None:
+    proxied.start()
+    proxied.proxy.fault = lambda request: 403 if request.path.endswith("/status") else None
+    desk.apply("tight", critical={"threshold": 0.05})
+    began = time.monotonic()
+    tries = lambda: len(proxied.proxy.seen("PATCH", "alertthresholds"))  # noqa: E731
+    eventually(tries, lambda n: n >= 4, within=HEALED)
+    assert time.monotonic() - began > 2 + 4 + 8 - 1
+    proxied.proxy.well()
+    desk.wait_condition("tight", "Accepted", "True", "Accepted", within=HEALED)
