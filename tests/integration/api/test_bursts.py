@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.integration.api.conftest import RESTING_BUY, Api, Simulator, patient, until
 
+from stocks_api.services import outbox
 from stocks_api.settings import Settings
 
 BURST = 100
@@ -73,6 +74,22 @@ async def test_a_reset_in_mid_burst_loses_no_order_and_doubles_none(
 
     await asyncio.sleep(3)  # longer than what waited would have taken
     assert await arrived(simulator) == reached
+
+
+async def test_what_waited_when_the_link_dropped_is_not_sent_when_it_is_back(
+    api: Api, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "ORDERS", 4)  # so that all are committed while most wait
+    burst = [asyncio.create_task(api.post(RESTING_BUY)) for _ in range(60)]
+    await until(lambda: all_orders(api), lambda orders: len(orders) == 60)
+    await simulator.inject("drop")
+    at_drop = await arrived(simulator)
+    assert len(at_drop) < 60
+    await asyncio.gather(*burst)
+    await api.until_metric("ib_disconnects_total", 1, reason="closed")
+    await api.until_ready()
+    await asyncio.sleep(2)
+    assert await arrived(simulator) == at_drop
 
 
 async def test_an_order_that_waits_for_its_turn_can_be_cancelled(
