@@ -75,32 +75,39 @@ def rootfs_tag(name: str, packages: str) -> str:
 
 
 def ensure_rootfs(name: str, packages: str, progress: Progress) -> str:
-    """A minimal Debian with some packages (separated by blanks) as a Docker image; its tag."""
+    """A minimal Debian with some packages (separated by blanks) as a Docker image; its tag.
+
+    It is kept as a file too: debootstrap takes minutes, and Docker's storage is often thrown away.
+    """
     tag = rootfs_tag(name, packages)
     if has_image(tag):
         return tag
+    archive = cache("rootfs") / f"{tag.split('/')[-1].replace(':', '-')}.tar"
     with progress.step(f"Debian {DEBIAN} for {name}") as step:
-        folder = Path(tempfile.mkdtemp(dir=cache(), prefix="rootfs-"))
-        try:
-            debootstrap(step, folder, packages)
-            step.pipe(("tar", "-C", folder, "-c", "."), ("docker", "import", "-", tag))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        if not archive.exists():
+            make_rootfs(step, archive, packages)
+        step.run("docker", "import", archive, tag)
     return tag
 
 
-def debootstrap(step: Step, folder: Path, packages: str) -> None:
-    """Fill a folder with Debian; packages once downloaded are kept for the next."""
-    options = ("--variant=minbase", f"--include={','.join(packages.split())}")
-    kept = f"--cache-dir={cache('debs')}"
-    step.run("debootstrap", *options, kept, DEBIAN, folder)
-    for rubbish in (
-        "var/cache/apt/archives",
-        "var/lib/apt/lists",
-        "usr/share/doc",
-        "usr/share/man",
-    ):
-        shutil.rmtree(folder / rubbish, ignore_errors=True)
+def make_rootfs(step: Step, archive: Path, packages: str) -> None:
+    """debootstrap into a tar archive, which gets its name when complete."""
+    folder = Path(tempfile.mkdtemp(dir=cache(), prefix="rootfs-"))
+    fresh = archive.with_suffix(".new")
+    try:
+        options = ("--variant=minbase", f"--include={','.join(packages.split())}")
+        step.run("debootstrap", *options, DEBIAN, folder)
+        strip(folder)
+        step.run("tar", "--directory", folder, "--create", "--file", fresh, ".")
+        fresh.rename(archive)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def strip(folder: Path) -> None:
+    """Take out of a Debian what a container has no use for."""
+    for unused in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/man"):
+        shutil.rmtree(folder / unused, ignore_errors=True)
     (folder / "var/cache/apt/archives/partial").mkdir(parents=True)
 
 
