@@ -149,7 +149,8 @@ class AlertThreshold:
         :param namespace: for files that name none.
         :raises InvalidThresholdError: with a problem for each field that is wrong.
         """
-        meta = body.get("metadata") or {}
+        meta = body.get("metadata")
+        meta = meta if isinstance(meta, Mapping) else {}
         problems = [*_identity_problems(body, meta), *_spec_problems(body.get("spec"))]
         if problems:
             raise InvalidThresholdError(problems)

@@ -90,6 +90,7 @@ def test_a_wrong_field_is_named(spec: dict[str, Any], field: str, text: str) -> 
         ({"metadata": {}}, "metadata.name"),
         ({"metadata": {"name": "../../etc/passwd"}}, "metadata.name"),
         ({"metadata": {"name": 7}}, "metadata.name"),
+        ({"metadata": "tsla-pnl"}, "metadata.name"),
         ({"kind": "ConfigMap"}, "kind"),
         ({"spec": None}, "spec"),
         ({"spec": ["critical"]}, "spec"),
