@@ -23,7 +23,7 @@ from tests.ports import free_ports
 from tests.waiting import eventually
 
 #: Seconds for what takes the operator a moment, on a machine that is busy with other things.
-SOON = 45
+SOON = 90
 
 ALERT = "StocksOrderRejectionRateHigh"
 

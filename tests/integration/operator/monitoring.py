@@ -94,7 +94,7 @@ def _quick(group: Group) -> Group:
 
 @contextmanager
 def running_prometheus(folder: Path, namespace: str) -> Iterator[Monitoring]:
-    """Up, with the four layers of every alert evaluated once."""
+    """Up, with every rule evaluated and the positions scraped twice, so that a move is one."""
     metrics = _quiet_market(namespace)
     with ExitStack() as stack:
         target = stack.enter_context(_exporter(lambda: metrics))
@@ -103,6 +103,7 @@ def running_prometheus(folder: Path, namespace: str) -> Iterator[Monitoring]:
         stack.callback(monitoring.stop)
         monitoring.load("chart", *(alert_group(entry, namespace) for entry in CATALOGUE))
         monitoring.wait_for(EFFECTIVE)
+        monitoring.wait_for("stocks:pnl_move:ratio")
         yield monitoring
 
 
