@@ -97,6 +97,16 @@ LIVE = ("gateway.mode=live", "gateway.host=gw", "simulator.enabled=false")
             ("no symbols", ("api.symbols=null",), "at '/api': missing property 'symbols'"),
             ("a symbol in small letters", ("api.symbols={aapl}",), "at '/api/symbols/0': 'aapl'"),
             (
+                "a calendar that is a sentence",
+                ("api.calendar=New York",),
+                "at '/api/calendar': 'New York' does not match",
+            ),
+            (
+                "no refused key at all",
+                ("api.authFailuresPerMinute=0",),
+                "at '/api/authFailuresPerMinute': minimum: got 0, want 1",
+            ),
+            (
                 "a volume without a unit",
                 ("api.persistence.size=10",),
                 "at '/api/persistence/size'",
@@ -128,6 +138,8 @@ def test_refused(helm: Helm, settings: tuple[str, ...], message: str) -> None:
         pytest.param(("api.service.type=NodePort", "api.service.nodePort=30800"), id="node port"),
         pytest.param(("global.anything=1",), id="as a dependency of another chart"),
         pytest.param(("operator.prometheusUrl=",), id="no Prometheus to ask"),
+        pytest.param(("api.calendar=24/7",), id="an exchange that never closes"),
+        pytest.param(("api.calendar=",), id="no calendar"),
     ],
 )
 def test_accepted(helm: Helm, settings: tuple[str, ...]) -> None:

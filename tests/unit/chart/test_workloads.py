@@ -133,6 +133,13 @@ def test_a_real_gateway(
     assert (api["STOCKS_GATEWAY_HOST"], api["STOCKS_GATEWAY_PORT"]) == ("gw.desk", port)
 
 
+def test_the_settings_of_the_api_come_from_the_values(helm: Helm) -> None:
+    manifests = helm.render("api.calendar=XLON", "api.authFailuresPerMinute=1000000")
+    api = environment(manifests, "stocks-api")
+    assert api["STOCKS_CALENDAR"] == "XLON"
+    assert api["STOCKS_AUTH_FAILURES_PER_MINUTE"] == "1000000"
+
+
 def test_whole_numbers_stay_whole(helm: Helm, tmp_path: Path) -> None:
     # Helm reads numbers of a file as floats: 12345678 would become 1.2345678e+07.
     chart = copy_of_the_chart(tmp_path)
