@@ -97,9 +97,9 @@ def build(settings: Settings) -> Parts:
     kill_switch.load()
 
     async def resync() -> None:
-        await orders.resync()
         if kill_switch.state is not None:  # it could not be asked when trading was stopped
             gateway.cancel_all()
+        await orders.resync()
 
     def permitted() -> None:
         kill_switch.require()

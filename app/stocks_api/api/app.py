@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from stocks_api import __version__
-from stocks_api.api import kill_switch, problems, routes, system
+from stocks_api.api import kill_switch, problems, resolutions, routes, system
 from stocks_api.api.auth import Authenticator
 from stocks_api.api.middleware import UNMATCHED, BodyLimit, RequestMetrics, RequestMiddleware
 from stocks_api.services.kill_switch import KillSwitch
@@ -56,6 +56,7 @@ def create_app(services: Services, lifespan: Lifespan) -> FastAPI:
     app.state.authenticator = services.authenticator
     app.include_router(system.router)
     app.include_router(routes.router)
+    app.include_router(resolutions.router)
     app.include_router(kill_switch.router)
     problems.install(app)
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES, seconds=BODY_SECONDS)
@@ -65,7 +66,7 @@ def create_app(services: Services, lifespan: Lifespan) -> FastAPI:
 
 
 def _expect_routes(metrics: HttpMetrics) -> None:
-    for router in (system.router, routes.router, kill_switch.router):
+    for router in (system.router, routes.router, resolutions.router, kill_switch.router):
         for route in router.routes:
             if isinstance(route, APIRoute):
                 for method in route.methods or ():

@@ -85,8 +85,8 @@ class Authenticator:
         self._metrics = metrics
         self._limit = limit
 
-    def authenticate(self, request: Request, scope: str) -> str:
-        """The client's name. Raises RefusalError (401, 403, 429)."""
+    def authenticate(self, request: Request, scope: str) -> Key:
+        """The client. Raises RefusalError (401, 403, 429)."""
         try:
             return self._check(request, scope)
         except RefusalError as error:
@@ -96,7 +96,7 @@ class Authenticator:
             log.warning("request refused: %s", error)
             raise
 
-    def _check(self, request: Request, scope: str) -> str:
+    def _check(self, request: Request, scope: str) -> Key:
         presented = request.headers.get(HEADER)
         if presented is None:
             raise self._refuse("missing", 401, f"send your API key in the header {HEADER}")
@@ -109,7 +109,7 @@ class Authenticator:
             raise self._refuse("expired", 401, "this API key has expired: ask for a new one")
         if scope not in key.scopes:
             raise self._refuse("scope", 403, f"this API key lacks the scope {scope}")
-        return key.name
+        return key
 
     def _refuse(self, reason: str, status: int, detail: str) -> RefusalError:
         self._metrics.auth_failed(reason)

@@ -2,29 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Security
-from fastapi.security import APIKeyHeader
+from fastapi import APIRouter, Depends, Request
 
 from stocks_api.api import schemas
-from stocks_api.api.auth import HEADER
 from stocks_api.api.problems import Problem
-from stocks_api.api.strict import AdminRoute
+from stocks_api.api.strict import KEY, REFUSALS, AdminRoute
 from stocks_api.services.kill_switch import KillSwitch
-
-# Only for the documentation: AdminRoute checks the key before anything else is read.
-_documented_key = APIKeyHeader(name=HEADER, auto_error=False)
 
 router = APIRouter(
     prefix="/v1/kill-switch",
     tags=["kill switch"],
     route_class=AdminRoute,
-    dependencies=[Security(_documented_key)],
-    responses={
-        401: {"model": Problem, "description": "No valid API key"},
-        403: {"model": Problem, "description": "The API key lacks the scope"},
-        429: {"model": Problem, "description": "Too many refused keys from this address"},
-        422: {"model": Problem, "description": "Invalid request: see `errors`"},
-    },
+    dependencies=[KEY],
+    responses=REFUSALS,
 )
 
 

@@ -2,33 +2,30 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response, Security
-from fastapi.security import APIKeyHeader
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from stocks_api.api import schemas
-from stocks_api.api.auth import HEADER
 from stocks_api.api.problems import Problem
-from stocks_api.api.strict import ClientRoute
+from stocks_api.api.strict import ADMIN, KEY, REFUSALS, ClientRoute
 from stocks_api.domain.errors import GatewayUnavailable
-from stocks_api.domain.orders import OrderStatus
+from stocks_api.domain.orders import Actor, OrderStatus
 from stocks_api.services.orders import OrderQuery, OrderService
 from stocks_api.services.portfolio import Portfolio
 from stocks_api.services.quotes import Quotes
 
-# Only for the documentation: ClientRoute checks the key before anything else is read.
-_documented_key = APIKeyHeader(name=HEADER, auto_error=False)
+_Responses = dict[int | str, dict[str, Any]]
+
+UNAVAILABLE: _Responses = {
+    503: {"model": Problem, "description": "Gateway or database is not available"}
+}
+NOT_FOUND: _Responses = {404: {"model": Problem, "description": "Unknown"}}
+CONFLICT: _Responses = {409: {"model": Problem, "description": "The order's status forbids it"}}
 
 router = APIRouter(
     prefix="/v1",
     route_class=ClientRoute,
-    dependencies=[Security(_documented_key)],
-    responses={
-        401: {"model": Problem, "description": "No valid API key"},
-        403: {"model": Problem, "description": "The API key lacks the scope"},
-        429: {"model": Problem, "description": "Too many refused keys from this address"},
-        422: {"model": Problem, "description": "Invalid request: see `errors`"},
-        503: {"model": Problem, "description": "Gateway or database is not available"},
-    },
+    dependencies=[KEY],
+    responses=REFUSALS | UNAVAILABLE,
 )
 
 
@@ -47,7 +44,13 @@ async def _quotes(request: Request) -> Quotes:
     return quotes
 
 
+async def actor(request: Request) -> Actor:
+    """Who asks; an admin's word counts for every client's orders."""
+    return Actor(request.state.client, any_order=ADMIN in request.state.scopes)
+
+
 Orders = Annotated[OrderService, Depends(_orders)]
+WhoAsks = Annotated[Actor, Depends(actor)]
 PortfolioState = Annotated[Portfolio, Depends(_portfolio)]
 QuoteState = Annotated[Quotes, Depends(_quotes)]
 OrderId = Annotated[str, Path(pattern=r"^[0-9a-f-]{36}$")]
@@ -56,11 +59,7 @@ IdempotencyKey = Annotated[
     str | None, Header(min_length=1, max_length=128, pattern=schemas.PRINTABLE)
 ]
 
-_Responses = dict[int | str, dict[str, Any]]
-
 _UNSETTLED = frozenset({OrderStatus.PENDING, OrderStatus.UNRESOLVED})
-_NOT_FOUND: _Responses = {404: {"model": Problem, "description": "Unknown"}}
-_CONFLICT: _Responses = {409: {"model": Problem, "description": "The order is final, or refused"}}
 
 
 @router.post(
@@ -106,29 +105,35 @@ async def list_orders(
     )
 
 
-@router.get("/orders/{order_id}", tags=["orders"], responses=_NOT_FOUND)
+@router.get("/orders/{order_id}", tags=["orders"], responses=NOT_FOUND)
 async def get_order(order_id: OrderId, orders: Orders) -> schemas.OrderView:
     """One order with its history and fills."""
     return schemas.OrderView.of(await orders.get(order_id))
 
 
-@router.patch("/orders/{order_id}", tags=["orders"], responses=_NOT_FOUND | _CONFLICT)
+@router.patch("/orders/{order_id}", tags=["orders"], responses=NOT_FOUND | CONFLICT)
 async def change_order(
-    order_id: OrderId, change: schemas.OrderChange, response: Response, orders: Orders
+    order_id: OrderId,
+    change: schemas.OrderChange,
+    response: Response,
+    orders: Orders,
+    who: WhoAsks,
 ) -> schemas.OrderView:
     """Change an open order: 200 when the gateway has confirmed, 202 while it has not answered.
 
     409 when the order is final, or the gateway refuses: the order stays as it was.
     """
-    order = await orders.change(order_id, change.to_domain())
+    order = await orders.change(order_id, change.to_domain(), who)
     response.status_code = 200 if order.changed_as(change.to_domain()) else 202
     return schemas.OrderView.of(order)
 
 
-@router.delete("/orders/{order_id}", tags=["orders"], responses=_NOT_FOUND | _CONFLICT)
-async def cancel_order(order_id: OrderId, response: Response, orders: Orders) -> schemas.OrderView:
+@router.delete("/orders/{order_id}", tags=["orders"], responses=NOT_FOUND | CONFLICT)
+async def cancel_order(
+    order_id: OrderId, response: Response, orders: Orders, who: WhoAsks
+) -> schemas.OrderView:
     """Cancel an order: 200 when it is final, 202 while the gateway has not answered."""
-    order = await orders.cancel(order_id)
+    order = await orders.cancel(order_id, who)
     response.status_code = 202 if order.is_open else 200
     return schemas.OrderView.of(order)
 
@@ -148,7 +153,7 @@ async def pnl(portfolio: PortfolioState, orders: Orders) -> schemas.PnlView:
     return schemas.PnlView.of(portfolio.pnl, portfolio.net_liquidation, _current(orders))
 
 
-@router.get("/quotes/{symbol}", tags=["market data"], responses=_NOT_FOUND)
+@router.get("/quotes/{symbol}", tags=["market data"], responses=NOT_FOUND)
 async def quote(symbol: SymbolPath, quotes: QuoteState) -> schemas.QuoteView:
     """Last known market data of a symbol on the watch list."""
     return schemas.QuoteView.of(quotes.get(symbol))

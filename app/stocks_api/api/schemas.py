@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -27,6 +27,7 @@ from stocks_api.domain.orders import (
     TimeInForce,
 )
 from stocks_api.services.kill_switch import Stop
+from stocks_api.services.orders import Resolution
 
 MAX_QUANTITY = Decimal(1_000_000)
 MAX_PRICE = Decimal(1_000_000)
@@ -50,6 +51,7 @@ def _text(value: Decimal) -> str:
 _Bounded = Annotated[Decimal, BeforeValidator(_no_boolean)]
 Quantity = Annotated[_Bounded, Field(gt=0, le=MAX_QUANTITY, decimal_places=4, allow_inf_nan=False)]
 Price = Annotated[_Bounded, Field(gt=0, le=MAX_PRICE, decimal_places=4, allow_inf_nan=False)]
+Reason = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 Exact = Annotated[Decimal, PlainSerializer(_text, return_type=str)]
 
 
@@ -146,6 +148,24 @@ class OrderChange(BaseModel):
     def to_domain(self) -> Change:
         """The same, for the services."""
         return Change(self.quantity, self.limit_price, self.stop_price)
+
+
+class OrderResolution(BaseModel):
+    """What became of an unresolved order: `filled` in full, or `cancelled`: it is no more."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"status": "cancelled", "reason": "never arrived: not in the statement"}]
+        },
+    )
+
+    status: Literal[OrderStatus.CANCELLED, OrderStatus.FILLED]
+    reason: Reason
+
+    def to_domain(self) -> Resolution:
+        """The same, for the services."""
+        return Resolution(self.status, self.reason)
 
 
 class OrderFilter(BaseModel):
@@ -320,7 +340,7 @@ class KillSwitchRequest(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"reason": "runaway strategy"}]}
     )
 
-    reason: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")
+    reason: Reason
 
 
 class KillSwitchView(BaseModel):

@@ -5,11 +5,25 @@ from collections.abc import Callable, Coroutine
 from decimal import Decimal
 from typing import Any
 
-from fastapi import Request, Response
+from fastapi import Request, Response, Security
 from fastapi.routing import APIRoute
+from fastapi.security import APIKeyHeader
+
+from stocks_api.api.auth import HEADER
+from stocks_api.api.problems import Problem
 
 READ, TRADE, ADMIN = "read", "trade", "admin"
 _READING = frozenset({"GET", "HEAD"})
+
+# Only for the documentation: ClientRoute checks the key before anything else is read.
+KEY = Security(APIKeyHeader(name=HEADER, auto_error=False))
+# What every route under /v1 may answer.
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"model": Problem, "description": "No valid API key"},
+    403: {"model": Problem, "description": "The API key does not permit this"},
+    422: {"model": Problem, "description": "Invalid request: see `errors`"},
+    429: {"model": Problem, "description": "Too many refused keys from this address"},
+}
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -42,7 +56,8 @@ class ClientRoute(APIRoute):
         scope = READ if (self.methods or set()) <= _READING else self.writing_scope
 
         async def authenticated(request: Request) -> Response:
-            request.state.client = request.app.state.authenticator.authenticate(request, scope)
+            key = request.app.state.authenticator.authenticate(request, scope)
+            request.state.client, request.state.scopes = key.name, key.scopes
             return await handle(StrictRequest(request.scope, request.receive))
 
         return authenticated

@@ -11,8 +11,10 @@ StocksError
 │   └── KillSwitchStuck
 └── PermanentError
     ├── OrderNotFound
+    ├── NotYourOrder
     ├── OrderFinal
     ├── OrderUnknownToGateway
+    ├── NothingToResolve
     ├── ChangeRefused
     ├── ImpossibleChange
     ├── RiskRefused
@@ -77,12 +79,20 @@ class OrderNotFound(PermanentError):
     """No order has this id."""
 
 
+class NotYourOrder(PermanentError):
+    """The order belongs to another client."""
+
+
 class OrderFinal(PermanentError):
     """The order is filled, cancelled or rejected: nothing can change it any more."""
 
 
 class OrderUnknownToGateway(PermanentError):
     """The order is open here, but the gateway's session knows nothing of it."""
+
+
+class NothingToResolve(PermanentError):
+    """The order is not unresolved: what becomes of it is known, or still to be told."""
 
 
 class ChangeRefused(PermanentError):

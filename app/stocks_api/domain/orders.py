@@ -128,6 +128,14 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Actor:
+    """Who wants to do something to an order: its own client, or who may do it to any order."""
+
+    name: str
+    any_order: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class NewOrder:
     """What a client asks for. Quantity in shares, prices in account currency."""
 
@@ -181,6 +189,10 @@ class Order:
     def is_open(self) -> bool:
         """Whether anything can still happen to it in the ordinary course."""
         return self.status in _OPEN
+
+    def yields_to(self, actor: Actor) -> bool:
+        """Whether this actor may change or cancel it."""
+        return actor.any_order or actor.name == self.client
 
     def changed_as(self, change: Change) -> bool:
         """Whether its terms are as the change wants them."""

@@ -124,6 +124,13 @@ class OrderWriter:
         """The order may or may not have arrived: unresolved, unless an answer came first."""
         self._jobs.put_nowait(partial(self._doubt, [order_id], reason))
 
+    def close(self, fact: OrderFact) -> None:
+        """Somebody decided what became of an unresolved order; what is not in doubt any more stays.
+
+        The gateway's word comes first, even if it comes while the decision waits here.
+        """
+        self._jobs.put_nowait(partial(self._close, fact))
+
     def link_lost(self) -> None:
         """The link dropped: whatever was sent and not acknowledged is in doubt."""
         sent = [order_id for order_id, at in self._sent.items() if at < math.inf]
@@ -188,6 +195,11 @@ class OrderWriter:
             order = await self._store.get(order_id)
             if order is not None and order.status is OrderStatus.PENDING:
                 await self._save(order, _unresolved(order, reason), None)
+
+    async def _close(self, fact: OrderFact) -> None:
+        order = await self._store.get(fact.order_id)
+        if order is not None and order.status is OrderStatus.UNRESOLVED:
+            await self._save(order, apply(order, fact), None)
 
     async def _reconcile(self, snapshot: Snapshot) -> None:
         for fact in snapshot.facts:

@@ -16,15 +16,19 @@ from stocks_api.domain.errors import (
     DatabaseUnavailable,
     GatewayUnavailable,
     IdempotencyConflict,
+    NothingToResolve,
+    NotYourOrder,
     OrderFinal,
     OrderNotFound,
     RiskRefused,
     StocksError,
 )
 from stocks_api.domain.orders import (
+    Actor,
     Change,
     NewOrder,
     Order,
+    OrderFact,
     OrderStatus,
     Terms,
     changed_terms,
@@ -120,6 +124,14 @@ class OrderTiming:
 
 
 @dataclass(frozen=True, slots=True)
+class Resolution:
+    """What somebody found out about an unresolved order: it is filled, or it is no more."""
+
+    status: OrderStatus
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Placed:
     """The order, and whether this is the answer to an earlier request with the same key."""
 
@@ -165,13 +177,13 @@ class OrderService:
                 self._metrics.order_refused(error.rejection)
             raise
 
-    async def cancel(self, order_id: str) -> Order:
+    async def cancel(self, order_id: str, actor: Actor) -> Order:
         """Ask the gateway to cancel, and wait a little for the outcome.
 
-        Raises OrderNotFound, OrderFinal, OrderUnknownToGateway, GatewayUnavailable and
-        DatabaseUnavailable.
+        Raises OrderNotFound, NotYourOrder, OrderFinal, OrderUnknownToGateway, GatewayUnavailable
+        and DatabaseUnavailable.
         """
-        order = await self.get(order_id)
+        order = await self._get_for(order_id, actor)
         if not order.is_open:
             raise OrderFinal(f"order {order_id} is {order.status}: nothing is left to cancel")
         self.require_ready()
@@ -179,14 +191,15 @@ class OrderService:
         await self._writer.finished(order_id, self._timing.acknowledgement)
         return await self.get(order_id)
 
-    async def change(self, order_id: str, change: Change) -> Order:
+    async def change(self, order_id: str, change: Change, actor: Actor) -> Order:
         """Ask the gateway to change an order, and wait a little for the outcome.
 
         The gateway's word counts: the order has the new terms when it confirms them, also later.
-        Raises OrderNotFound, OrderFinal, ImpossibleChange, ChangeRefused, OrderUnknownToGateway,
-        GatewayUnavailable, DatabaseUnavailable, KillSwitchActive and RiskRefused.
+        Raises OrderNotFound, NotYourOrder, OrderFinal, ImpossibleChange, ChangeRefused,
+        OrderUnknownToGateway, GatewayUnavailable, DatabaseUnavailable, KillSwitchActive and
+        RiskRefused.
         """
-        order = await self.get(order_id)
+        order = await self._get_for(order_id, actor)
         _require_changeable(order)
         terms = changed_terms(order, change)
         if terms == order.terms:
@@ -199,6 +212,35 @@ class OrderService:
         if after.terms != terms:
             _require_changeable(after)
         return after
+
+    async def resolve(self, order_id: str, resolution: Resolution, actor: Actor) -> Order:
+        """End an unresolved order by a decision, which its history keeps.
+
+        The gateway is asked once more before: what it knows needs no decision. Raises
+        OrderNotFound, NothingToResolve, GatewayUnavailable and DatabaseUnavailable.
+        """
+        _require_unresolved(await self.get(order_id))
+        self._link.require()
+        await self.resync()
+        detail = f"resolved by {actor.name}: {resolution.reason}"
+        log.warning("order is %s", detail, extra={"order_id": order_id})
+        self._writer.close(
+            OrderFact(order_id, datetime.now(UTC), status=resolution.status, reason=detail)
+        )
+        await self._writer.finished(order_id, self._timing.acknowledgement)
+        resolved = await self.get(order_id)
+        if resolved.is_open:
+            _require_unresolved(resolved)
+        return resolved
+
+    async def _get_for(self, order_id: str, actor: Actor) -> Order:
+        order = await self.get(order_id)
+        if not order.yields_to(actor):
+            raise NotYourOrder(
+                f"order {order_id} belongs to {order.client}: use that client's key, or one with "
+                "the scope admin as well"
+            )
+        return order
 
     def _check_change(self, order: Order, terms: Terms) -> None:
         try:
@@ -264,6 +306,7 @@ class OrderService:
         stored = await self._commit(order)
         if stored.id != order.id:
             return _replay(stored, request)
+        log.info("order committed", extra={"order_id": order.id})  # ties it to the request's id
         await self._outbox.send(order)
         await self._writer.settled(order.id, self._timing.acknowledgement)
         return Placed(await self._outcome(order), replayed=False)
@@ -310,6 +353,11 @@ def _require_changeable(order: Order) -> None:
         raise OrderFinal(f"order {order.id} is {order.status}: nothing is left to change")
     if order.status is not OrderStatus.ACCEPTED:
         raise ChangeRefused(f"order {order.id} is {order.status}: the gateway must have it first")
+
+
+def _require_unresolved(order: Order) -> None:
+    if order.status is not OrderStatus.UNRESOLVED:
+        raise NothingToResolve(f"order {order.id} is {order.status}: there is nothing to resolve")
 
 
 def _replay(earlier: Order, request: NewOrder) -> Placed:

@@ -28,7 +28,7 @@ T = TypeVar("T")
 PATIENCE = 30.0
 
 TRADER, READER, EXPIRED = "trader-key-0001", "reader-key-0002", "expired-key-0003"
-ADMIN = "admin-key-0004"
+ADMIN, RIVAL, CHIEF = "admin-key-0004", "rival-key-0005", "chief-key-0006"
 
 MARKET_BUY = {"symbol": "AAPL", "side": "BUY", "quantity": "10", "order_type": "MKT"}
 #: Far below the market: it rests until cancelled.
@@ -55,6 +55,8 @@ def keys_file(folder: Path) -> Path:
         entry("desk", TRADER, "read", "trade"),
         entry("auditor", READER, "read"),
         entry("officer", ADMIN, "read", "admin"),
+        entry("rival", RIVAL, "read", "trade"),
+        entry("chief", CHIEF, "read", "trade", "admin"),
         entry("intern", EXPIRED, "read", expires=yesterday),
     ]
     path.write_text(yaml.safe_dump({"keys": keys}))
@@ -96,12 +98,18 @@ class Api:
         placed: dict[str, Any] = answer.json()
         return placed
 
-    async def delete(self, order_id: str) -> httpx.Response:
-        return await self.http.delete(f"/v1/orders/{order_id}", headers=_headers(TRADER))
+    async def delete(self, order_id: str, key: str = TRADER) -> httpx.Response:
+        return await self.http.delete(f"/v1/orders/{order_id}", headers=_headers(key))
 
-    async def patch(self, order_id: str, **change: str) -> httpx.Response:
+    async def patch(self, order_id: str, key: str = TRADER, **change: str) -> httpx.Response:
         path = f"/v1/orders/{order_id}"
-        return await self.http.patch(path, json=change, headers=_headers(TRADER))
+        return await self.http.patch(path, json=change, headers=_headers(key))
+
+    async def resolve(
+        self, order_id: str, status: str, reason: str, key: str = ADMIN
+    ) -> httpx.Response:
+        path, body = f"/v1/orders/{order_id}/resolution", {"status": status, "reason": reason}
+        return await self.http.post(path, json=body, headers=_headers(key))
 
     async def order(self, order_id: str) -> dict[str, Any]:
         found: dict[str, Any] = await self.json(f"/v1/orders/{order_id}")

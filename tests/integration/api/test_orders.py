@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from tests.integration.api.conftest import (
+    CHIEF,
     MARKET_BUY,
     READER,
     RESTING_BUY,
+    RIVAL,
     TRADER,
     Api,
     Simulator,
@@ -110,6 +112,22 @@ async def test_a_filled_order_cannot_be_cancelled(api: Api) -> None:
     answer = await api.delete(placed["id"])
     assert answer.status_code == 409
     assert "filled" in answer.json()["detail"]
+
+
+async def test_an_order_of_another_client_is_left_alone_except_by_an_admin_who_trades(
+    api: Api, simulator: Simulator
+) -> None:
+    placed = await api.place(RESTING_BUY)
+    for answer in (
+        await api.delete(placed["id"], RIVAL),
+        await api.patch(placed["id"], RIVAL, quantity="11"),
+    ):
+        assert answer.status_code == 403, answer.text
+        assert "belongs to desk" in answer.json()["detail"]
+    (there,) = await simulator.orders()
+    assert (there["status"], there["quantity"]) == ("Submitted", 10)
+    assert (await api.patch(placed["id"], CHIEF, quantity="11")).status_code == 200
+    assert (await api.delete(placed["id"], CHIEF)).json()["status"] == "cancelled"
 
 
 async def test_an_order_of_nobody_is_not_found(api: Api) -> None:

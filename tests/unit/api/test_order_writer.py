@@ -202,6 +202,21 @@ def test_a_snapshot_settles_what_was_in_doubt() -> None:
     clock.run(scenario())
 
 
+def test_a_decision_ends_what_is_in_doubt_and_the_gateways_word_comes_before_it() -> None:
+    async def scenario() -> None:
+        store, shown = Store(order("a", S.UNRESOLVED), order("b", S.UNRESOLVED)), Shown()
+        async with writing(store, shown) as writer:
+            writer.reconcile(Snapshot(asked_at=0, facts=(fact("b", S.ACCEPTED),)))
+            for order_id in ("a", "b"):
+                writer.close(replace(fact(order_id, S.CANCELLED), reason="resolved by officer"))
+        assert store.orders["a"].status is S.CANCELLED
+        assert store.orders["a"].history[-1].detail == "resolved by officer"
+        assert store.orders["b"].status is S.ACCEPTED
+        assert shown.unresolved == 0
+
+    clock.run(scenario())
+
+
 def test_reconciling_lasts_until_the_database_is_back() -> None:
     async def scenario() -> None:
         store, shown = Store(order("a", S.ACCEPTED)), Shown()
