@@ -14,12 +14,18 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
-from threshold_operator.model import AlertThreshold, Comparator, Problem, Severity
+from threshold_operator.model import (
+    AlertThreshold,
+    Comparator,
+    Mode,
+    Problem,
+    Severity,
+    Tier,
+    Timing,
+)
 
 #: Stands for the release's namespace in generated files; the chart fills it in.
 NAMESPACE_TOKEN = "__NAMESPACE__"  # noqa: S105 - not a password
-
-Duration = Annotated[str, Field(pattern=r"^([0-9]+(ms|s|m|h|d|w))+$")]
 
 
 class CatalogueError(ValueError):
@@ -54,8 +60,9 @@ class TierDefaults(_Strict):
     """One severity as the chart ships it; without a threshold silent until an object sets one."""
 
     threshold: FiniteFloat | None = None
-    for_: Duration = Field(alias="for")
-    keep_firing_for: Duration | None = Field(default=None, alias="keepFiringFor")
+    recover: FiniteFloat | None = None
+    for_: Timing = Field(alias="for")
+    keep_firing_for: Timing | None = Field(default=None, alias="keepFiringFor")
 
 
 class Entry(_Strict):
@@ -76,8 +83,7 @@ class Entry(_Strict):
     def _is_consistent(self) -> Self:
         if set(self.tiers) != set(Severity):
             raise ValueError("tiers must hold warning and critical")
-        numbers = {s: t.threshold for s, t in self.tiers.items() if t.threshold is not None}
-        problems = list(self._number_problems(numbers))
+        problems = list(self._number_problems(self.tiers))
         if problems:
             raise ValueError("; ".join(str(problem) for problem in problems))
         return self
@@ -91,12 +97,16 @@ class Entry(_Strict):
         """The chart's number for a tier; ``None`` where the tier is silent by default."""
         return self.tiers[severity].threshold
 
+    def limit(self, tier: Tier) -> float:
+        """The number that a tier of an object puts in force; infinite where it is silenced."""
+        return self.comparator.never if tier.threshold is None else tier.threshold
+
     def problems(self, threshold: AlertThreshold) -> Iterator[Problem]:
         """What stops an object from being put in force for this alert."""
         yield from self._scope_problems(threshold.spec.match)
-        numbers = {severity: tier.threshold for severity, tier in threshold.spec.tiers.items()}
-        for problem in self._number_problems(numbers):
+        for problem in self._number_problems(threshold.spec.tiers):
             yield Problem(f"spec.{problem.field}", problem.message)
+        yield from _not_rendered(threshold)
 
     def _scope_problems(self, match: Mapping[str, str]) -> Iterator[Problem]:
         for label in match:
@@ -106,21 +116,52 @@ class Entry(_Strict):
                 text = f"{self.name} can only be matched by {self.scope}"
                 yield Problem(f"spec.match.{label}", text)
 
-    def _number_problems(self, numbers: Mapping[Severity, float]) -> Iterator[Problem]:
-        low, high = self.bounds.min, self.bounds.max
-        for severity, number in numbers.items():
-            if not low <= number <= high:
-                text = f"is {number:g}, must lie between {low:g} and {high:g} {self.unit}"
-                yield Problem(f"{severity}.threshold", text)
-        if len(numbers) == len(Severity):
-            yield from self._order_problems(numbers[Severity.WARNING], numbers[Severity.CRITICAL])
+    def _number_problems(self, tiers: Mapping[Severity, Tier | TierDefaults]) -> Iterator[Problem]:
+        for severity, tier in tiers.items():
+            yield from self._bound_problems(f"{severity}.threshold", tier.threshold)
+            yield from self._bound_problems(f"{severity}.recover", tier.recover)
+            yield from self._recover_problems(severity, tier)
+        yield from self._order_problems(tiers)
 
-    def _order_problems(self, warning: float, critical: float) -> Iterator[Problem]:
-        if self.comparator.beyond(critical, warning):
+    def _bound_problems(self, field: str, number: float | None) -> Iterator[Problem]:
+        low, high = self.bounds.min, self.bounds.max
+        if number is not None and not low <= number <= high:
+            text = f"is {number:g}, must lie between {low:g} and {high:g} {self.unit}"
+            yield Problem(field, text)
+
+    def _recover_problems(self, severity: Severity, tier: Tier | TierDefaults) -> Iterator[Problem]:
+        if tier.recover is None:
             return
-        side = "above" if self.comparator is Comparator.ABOVE else "below"
-        text = f"is {critical:g}, must lie {side} warning.threshold ({warning:g})"
+        if tier.threshold is None:
+            yield Problem(f"{severity}.recover", "belongs to a threshold, and there is none")
+        elif not self.comparator.beyond(tier.threshold, tier.recover):
+            text = f"is {tier.recover:g}, must lie {self._quiet} threshold ({tier.threshold:g})"
+            yield Problem(f"{severity}.recover", text)
+
+    def _order_problems(self, tiers: Mapping[Severity, Tier | TierDefaults]) -> Iterator[Problem]:
+        numbers = [tiers[severity].threshold for severity in Severity if severity in tiers]
+        warning, critical = numbers if len(numbers) == len(Severity) else (None, None)
+        if warning is None or critical is None or self.comparator.beyond(critical, warning):
+            return
+        text = f"is {critical:g}, must lie {self._loud} warning.threshold ({warning:g})"
         yield Problem("critical.threshold", text)
+
+    @property
+    def _loud(self) -> str:
+        return "above" if self.comparator is Comparator.ABOVE else "below"
+
+    @property
+    def _quiet(self) -> str:
+        return "below" if self.comparator is Comparator.ABOVE else "above"
+
+
+def _not_rendered(threshold: AlertThreshold) -> Iterator[Problem]:
+    """What can be written, and no rule is made of yet."""
+    if threshold.spec.mode is not Mode.ENFORCE:
+        yield Problem("spec.mode", f"{threshold.spec.mode} isn't rendered yet; use Enforce")
+    for severity, tier in threshold.spec.tiers.items():
+        if not tier.enabled or tier.own_timing or tier.recover is not None:
+            yield Problem(f"spec.{severity}", "only threshold is rendered yet")
 
 
 class Catalogue:

@@ -139,5 +139,5 @@ def _edited(live: Body | None, threshold: AlertThreshold, now: datetime) -> Body
     }
     meta = dict(live["metadata"]) if live else made_now
     meta["generation"] = meta.get("generation", 0) + 1
-    spec = threshold.spec.model_dump(mode="json", exclude_defaults=True)
+    spec = threshold.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": meta, "spec": spec}

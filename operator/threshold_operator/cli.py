@@ -164,7 +164,7 @@ def _render(arguments: argparse.Namespace) -> int:
         return FOUND
     wanted = _alert_files(catalogue, arguments.namespace)
     for threshold in _thresholds(checked):
-        wanted[f"threshold-{threshold.name}.yaml"] = rule_file([threshold_group(threshold)])
+        wanted[f"threshold-{threshold.name}.yaml"] = _threshold_file(threshold, catalogue)
     stale = set(_differences(arguments.output, wanted))
     _write(arguments.output, wanted)
     if arguments.format == "table":
@@ -358,6 +358,10 @@ def _alert_files(catalogue: Catalogue, namespace: str) -> dict[str, str]:
         f"{kebab(entry.name)}.yaml": GENERATED + rule_file([alert_group(entry, namespace)])
         for entry in catalogue
     }
+
+
+def _threshold_file(threshold: AlertThreshold, catalogue: Catalogue) -> str:
+    return rule_file([threshold_group(threshold, catalogue[threshold.spec.alert])])
 
 
 def _differences(folder: Path, wanted: dict[str, str]) -> list[str]:

@@ -151,7 +151,7 @@ def judge(
         return Verdict("Unknown", seen.reason, seen.message)
     for doubt in _doubts(threshold, entry, seen, overrides):
         return _patient(doubt, applied, now)
-    return Verdict("True", PROVEN, f"Prometheus evaluates {_numbers(threshold)}")
+    return Verdict("True", PROVEN, f"Prometheus evaluates {_numbers(threshold, entry)}")
 
 
 def alert_state(
@@ -180,14 +180,14 @@ def _patient(doubt: Verdict, applied: datetime, now: datetime) -> Verdict:
 def _doubts(
     threshold: AlertThreshold, entry: Entry, seen: Observation, overrides: Overrides
 ) -> Iterator[Verdict]:
-    yield from _rule_doubts(threshold, seen)
+    yield from _rule_doubts(threshold, entry, seen)
     for severity in threshold.spec.tiers:
         yield from _layer_doubts(entry, severity, threshold.namespace, seen)
     yield from _number_doubts(threshold, entry, seen, overrides)
 
 
-def _rule_doubts(threshold: AlertThreshold, seen: Observation) -> Iterator[Verdict]:
-    group = threshold_group(threshold)
+def _rule_doubts(threshold: AlertThreshold, entry: Entry, seen: Observation) -> Iterator[Verdict]:
+    group = threshold_group(threshold, entry)
     loaded = seen.groups.get(group["name"], ())
     if not loaded:
         yield Verdict("False", NOT_SELECTED, _not_selected(f"threshold-{threshold.name}"))
@@ -227,11 +227,10 @@ def _number_doubts(
     for severity, tier in threshold.spec.tiers.items():
         governed = _governed(seen.effective, threshold, severity, entry, overrides)
         samples = governed or _own_series(seen.thresholds, threshold, severity)
-        wrong = [sample for sample in samples if sample.value != tier.threshold]
+        wanted = entry.limit(tier)
+        wrong = [sample for sample in samples if sample.value != wanted]
         if wrong or not samples:
-            yield Verdict(
-                "False", PROPAGATING, _still(severity, tier.threshold, wrong, entry.scope)
-            )
+            yield Verdict("False", PROPAGATING, _still(severity, wanted, wrong, entry.scope))
 
 
 def _governed(
@@ -274,9 +273,9 @@ def _still(severity: Severity, wanted: float, wrong: list[Sample], scope: str | 
     return f"Prometheus still has {wrong[0].value:g} for {severity}{where}, not {number(wanted)}"
 
 
-def _numbers(threshold: AlertThreshold) -> str:
+def _numbers(threshold: AlertThreshold, entry: Entry) -> str:
     tiers = threshold.spec.tiers.items()
-    return ", ".join(f"{severity} {number(tier.threshold)}" for severity, tier in tiers)
+    return ", ".join(f"{severity} {number(entry.limit(tier))}" for severity, tier in tiers)
 
 
 def _not_selected(which: str) -> str:

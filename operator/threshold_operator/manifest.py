@@ -37,7 +37,12 @@ def rule_name(name: str) -> str:
 
 
 def manifest(
-    owner: Body, threshold: AlertThreshold | None, labels: Mapping[str, str], *, in_force: bool
+    owner: Body,
+    threshold: AlertThreshold | None,
+    catalogue: Catalogue,
+    labels: Mapping[str, str],
+    *,
+    in_force: bool,
 ) -> Manifest:
     """Everything that we own of a rule object, and nothing else.
 
@@ -45,6 +50,9 @@ def manifest(
     deleted, and remembers what to put back.
     """
     meta = owner["metadata"]
+    groups = []
+    if threshold and in_force:
+        groups.append(threshold_group(threshold, catalogue[threshold.spec.alert]))
     return {
         "apiVersion": RULE_API,
         "kind": RULE_KIND,
@@ -55,7 +63,7 @@ def manifest(
             "annotations": {ACCEPTED: _memo(threshold)} if threshold else {},
             "ownerReferences": [_owner(meta["name"], meta["uid"])],
         },
-        "spec": {"groups": [threshold_group(threshold)] if threshold and in_force else []},
+        "spec": {"groups": groups},
     }
 
 
@@ -101,7 +109,9 @@ def applied_at(live: Body) -> str | None:
 
 def _memo(threshold: AlertThreshold) -> str:
     # Without the reason: a text for people, and as long as they like.
-    spec = threshold.spec.model_dump(mode="json", exclude_defaults=True, exclude={"reason"})
+    spec = threshold.spec.model_dump(
+        mode="json", by_alias=True, exclude_defaults=True, exclude={"reason"}
+    )
     memo = {"generation": threshold.generation, "spec": spec}
     return json.dumps(memo, sort_keys=True, separators=(",", ":"))
 

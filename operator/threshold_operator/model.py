@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -35,7 +35,6 @@ DEFAULT_SOURCE = "default"
 #: The name becomes part of those of a rule object, a rule file and a rule group.
 LONGEST_NAME = 63
 
-
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 
@@ -52,9 +51,25 @@ class Comparator(StrEnum):
     ABOVE = ">"
     BELOW = "<"
 
+    @property
+    def never(self) -> float:
+        """The number that no signal ever passes."""
+        return float("inf") if self is Comparator.ABOVE else float("-inf")
+
     def beyond(self, value: float, reference: float) -> bool:
         """Whether ``value`` lies further in the alert's direction than ``reference``."""
         return value > reference if self is Comparator.ABOVE else value < reference
+
+
+class Mode(StrEnum):
+    """What becomes of an object's numbers."""
+
+    #: They replace those of the chart.
+    ENFORCE = "Enforce"
+    #: A rule of their own evaluates them beside those in force, and notifies nobody.
+    SHADOW = "Shadow"
+    #: Prometheus never hears of them; only the past is asked what they would have done.
+    PREVIEW = "Preview"
 
 
 @dataclass(frozen=True)
@@ -80,10 +95,77 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Tier(_Strict):
-    """The number of one severity, in the unit of the alert's signal."""
+#: As Prometheus writes them, without milliseconds and years: nobody is paged by either.
+_DURATION = re.compile(
+    r"(?=\d)(?:(\d{1,7})w)?(?:(\d{1,7})d)?(?:(\d{1,7})h)?(?:(\d{1,7})m)?(?:(\d{1,7})s)?",
+    re.ASCII,
+)
+_UNITS = ("weeks", "days", "hours", "minutes", "seconds")
 
-    threshold: FiniteFloat
+
+def duration(text: str) -> timedelta:
+    """Read a duration of Prometheus: ``90s``, ``1h30m``.
+
+    :raises ValueError: it is none.
+    """
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ValueError("must be a duration such as 30s, 5m or 1h30m (units w, d, h, m, s)")
+    return timedelta(**{unit: int(n or 0) for unit, n in zip(_UNITS, found.groups(), strict=True)})
+
+
+#: Longer, and an alert comes, or goes, when everybody has forgotten what it was about.
+LONGEST_TIMING = timedelta(days=7)
+SHORTEST_WINDOW, LONGEST_WINDOW = timedelta(hours=1), timedelta(days=30)
+
+
+def _is_timing(text: str) -> str:
+    if duration(text) > LONGEST_TIMING:
+        raise ValueError("must be at most 7d")
+    return text
+
+
+def _is_window(text: str) -> str:
+    if not SHORTEST_WINDOW <= duration(text) <= LONGEST_WINDOW:
+        raise ValueError("must lie between 1h and 30d")
+    return text
+
+
+Timing = Annotated[str, AfterValidator(_is_timing)]
+Window = Annotated[str, AfterValidator(_is_window)]
+
+
+class Tier(_Strict):
+    """One severity: its numbers in the unit of the alert's signal, its timing as durations.
+
+    What is None is as in the catalogue, except ``recover``: it belongs to its threshold.
+    """
+
+    threshold: FiniteFloat | None = None
+    recover: FiniteFloat | None = None
+    for_: Timing | None = Field(default=None, alias="for")
+    keep_firing_for: Timing | None = Field(default=None, alias="keepFiringFor")
+    enabled: bool = True
+
+    @model_validator(mode="after")
+    def _is_a_number_or_silence(self) -> Tier:
+        numbers = (self.threshold, self.recover, self.for_, self.keep_firing_for)
+        if self.enabled and self.threshold is None:
+            raise ValueError("sets no number; give threshold, or enabled: false to silence it")
+        if not self.enabled and any(field is not None for field in numbers):
+            raise ValueError("is silenced by enabled: false; remove that, or the other fields")
+        return self
+
+    @property
+    def own_timing(self) -> bool:
+        """Whether its alert waits or lasts otherwise than the chart's."""
+        return self.for_ is not None or self.keep_firing_for is not None
+
+
+class Preview(_Strict):
+    """How far back to look for what the numbers would have done."""
+
+    window: Window = "7d"
 
 
 def _as_time(value: object) -> object:
@@ -114,14 +196,16 @@ class Spec(_Strict):
     match: Annotated[dict[str, LabelValue], Field(max_length=1)] = Field(default_factory=dict)
     warning: Tier | None = None
     critical: Tier | None = None
-    mode: Literal["Enforce"] = "Enforce"
+    #: Not strict: in JSON and YAML a mode is a string.
+    mode: Annotated[Mode, Field(strict=False)] = Mode.ENFORCE
+    preview: Preview | None = None
     expiresAt: Moment | None = None  # noqa: N815
     reason: Annotated[str, Field(max_length=256)] = ""
 
     @model_validator(mode="after")
     def _sets_a_number(self) -> Spec:
         if self.warning is None and self.critical is None:
-            raise ValueError("sets no number; give warning.threshold, critical.threshold or both")
+            raise ValueError("sets nothing; give warning, critical or both")
         return self
 
     @property

@@ -276,7 +276,7 @@ class Reconciler:
         if decision.in_force is None and (live is None or not belongs_to(live, decision.uid)):
             return None
         in_force = decision.in_force is not None
-        return manifest(body, threshold, self._rule_labels, in_force=in_force)
+        return manifest(body, threshold, self._catalogue, self._rule_labels, in_force=in_force)
 
     async def _refuse_foreign(self, name: str, uid: str) -> None:
         live = await self._cluster.get_rule(name)

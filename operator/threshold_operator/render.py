@@ -6,6 +6,7 @@ makes the chart's rules and the operator's, so that what is tested with promtool
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -50,12 +51,12 @@ def alert_group(entry: Entry, namespace: str = NAMESPACE_TOKEN) -> Group:
     return filled
 
 
-def threshold_group(threshold: AlertThreshold) -> Group:
+def threshold_group(threshold: AlertThreshold, entry: Entry) -> Group:
     """What an object adds: one threshold series for each tier that it sets."""
     rules = [
         {
             "record": THRESHOLD,
-            "expr": _number(tier.threshold, threshold),
+            "expr": _number(entry.limit(tier), threshold),
             "labels": {
                 "namespace": threshold.namespace,
                 "alert": threshold.spec.alert,
@@ -81,7 +82,9 @@ def rule_file(groups: Iterable[Group]) -> str:
 
 
 def number(value: float) -> str:
-    """A number as PromQL writes it: ``0.03``, ``30``."""
+    """A number as PromQL writes it: ``0.03``, ``30``, ``+Inf``."""
+    if math.isinf(value):
+        return f"{value:+}".title()
     return repr(int(value)) if value == int(value) else repr(value)
 
 

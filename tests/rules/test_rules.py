@@ -38,7 +38,8 @@ def workbench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for source in (HERE / "thresholds").glob("*.yaml"):
         threshold = AlertThreshold.parse(yaml.safe_load(source.read_text()), NAMESPACE_TOKEN)
         assert not catalogue.problems(threshold)
-        (folder / "thresholds" / source.name).write_text(rule_file([threshold_group(threshold)]))
+        group = threshold_group(threshold, catalogue[threshold.spec.alert])
+        (folder / "thresholds" / source.name).write_text(rule_file([group]))
     return folder
 
 

@@ -134,7 +134,7 @@ def test_bad_input_is_refused_in_words_or_becomes_rules_that_prometheus_loads(
 
 def loadable(threshold: AlertThreshold) -> str:
     """The rule file; a number, its labels and nothing else came in."""
-    group = threshold_group(threshold)
+    group = threshold_group(threshold, CATALOGUE[threshold.spec.alert])
     text = rule_file([group])
     assert yaml.safe_load(text) == {"groups": [group]}
     for rule in group["rules"]:

@@ -123,7 +123,7 @@ def test_an_alert_without_scope_takes_no_match(tmp_path: Path) -> None:
         ({"surprise": 1}, "surprise"),
         ({"signal": {"name": "stocks:x:y", "expr": "free"}}, "must select namespace"),
         ({"tiers": {"warning": {"for": "5m"}}}, "warning and critical"),
-        ({"tiers": {"warning": {"for": "soon"}, "critical": {"for": "5m"}}}, "pattern"),
+        ({"tiers": {"warning": {"for": "soon"}, "critical": {"for": "5m"}}}, "must be a duration"),
         (
             {"tiers": {"warning": {"threshold": 7, "for": "5m"}, "critical": {"for": "5m"}}},
             "must lie between",

@@ -48,7 +48,7 @@ def perfect(*thresholds: AlertThreshold) -> Observation:
         for severity, tier in each.spec.tiers.items():
             for symbol in numbers[severity]:
                 if each.spec.match.get("symbol", symbol) == symbol:
-                    numbers[severity][symbol] = tier.threshold
+                    numbers[severity][symbol] = ENTRY.limit(tier)
     effective_rules = [
         loaded(rule)
         for rule in alert_group(ENTRY, NAMESPACE)["rules"]
@@ -57,12 +57,12 @@ def perfect(*thresholds: AlertThreshold) -> Observation:
     return Observation(
         groups={
             group["name"]: tuple(map(loaded, group["rules"]))
-            for group in map(threshold_group, thresholds)
+            for group in (threshold_group(each, ENTRY) for each in thresholds)
         },
         effective_rules=tuple(effective_rules),
         thresholds={
             (each.name,): tuple(
-                sample(tier.threshold, severity=severity, source=each.name, **each.spec.match)
+                sample(ENTRY.limit(tier), severity=severity, source=each.name, **each.spec.match)
                 for severity, tier in each.spec.tiers.items()
             )
             for each in thresholds

@@ -24,7 +24,7 @@ OWNER = body(reason="router")
 
 
 def wanted(in_force: bool = True) -> dict[str, Any]:
-    return manifest(OWNER, threshold(), LABELS, in_force=in_force)
+    return manifest(OWNER, threshold(), CATALOGUE, LABELS, in_force=in_force)
 
 
 def live() -> dict[str, Any]:
@@ -106,13 +106,13 @@ def test_what_is_ours_is_missed(change: Change) -> None:
     ids=["numbers", "a scope", "an expiry"],
 )
 def test_the_accepted_generation_is_read_back_as_it_was(before: Any) -> None:
-    rule = manifest(OWNER, before, LABELS, in_force=True)
+    rule = manifest(OWNER, before, CATALOGUE, LABELS, in_force=True)
     edited = body(generation=9, critical={"threshold": 7})
     assert remembered(rule, edited, CATALOGUE) == before
 
 
 def test_the_reason_is_for_people_and_not_remembered() -> None:
-    memo = manifest(OWNER, threshold(reason="x" * 200), LABELS, in_force=True)
+    memo = manifest(OWNER, threshold(reason="x" * 200), CATALOGUE, LABELS, in_force=True)
     assert "reason" not in memo["metadata"]["annotations"][ACCEPTED]
 
 

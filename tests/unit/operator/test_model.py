@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from threshold_operator.model import AlertThreshold, Comparator, InvalidThresholdError, Severity
+from threshold_operator.model import (
+    AlertThreshold,
+    Comparator,
+    InvalidThresholdError,
+    Mode,
+    Severity,
+    duration,
+)
 
 
 def body(**spec: Any) -> dict[str, Any]:
@@ -40,6 +47,35 @@ def test_a_whole_object_is_read() -> None:
     }
 
 
+def test_every_field_is_read_as_it_was_written() -> None:
+    threshold = AlertThreshold.parse(
+        body(
+            critical={"threshold": 0.03, "for": "1m30s", "keepFiringFor": "0s", "recover": 0.02},
+            warning={"enabled": False},
+            mode="Shadow",
+            preview={"window": "2d"},
+        )
+    )
+    spec = threshold.spec
+    assert spec.critical is not None
+    assert (spec.critical.for_, spec.critical.keep_firing_for) == ("1m30s", "0s")
+    assert (spec.critical.recover, spec.critical.own_timing) == (0.02, True)
+    assert spec.warning is not None
+    assert (spec.warning.enabled, spec.warning.threshold, spec.warning.own_timing) == (
+        *(False, None),
+        False,
+    )
+    assert (spec.mode, spec.preview and spec.preview.window) == (Mode.SHADOW, "2d")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0s", 0), ("90s", 90), ("1h30m", 5400), ("1d", 86400), ("1w1d1h1m1s", 694861)],
+)
+def test_a_duration_is_read_as_prometheus_reads_it(text: str, seconds: int) -> None:
+    assert duration(text).total_seconds() == seconds
+
+
 def test_an_object_expires_at_its_time_and_not_before() -> None:
     threshold = AlertThreshold.parse(body(expiresAt="2026-12-24T21:00:00Z"))
     assert not threshold.expired(datetime(2026, 12, 24, 20, 59, 59, tzinfo=UTC))
@@ -56,16 +92,35 @@ def test_a_file_without_metadata_of_a_cluster_counts_as_the_oldest() -> None:
 @pytest.mark.parametrize(
     ("spec", "field", "text"),
     [
-        ({"critical": None}, "spec", "sets no number"),
+        ({"critical": None}, "spec", "sets nothing"),
         ({"critical": {"threshold": "0.03"}}, "spec.critical.threshold", "valid number"),
         ({"critical": {"threshold": True}}, "spec.critical.threshold", "valid number"),
         ({"critical": {"threshold": float("nan")}}, "spec.critical.threshold", "finite"),
         ({"critical": {"threshold": float("inf")}}, "spec.critical.threshold", "finite"),
-        ({"critical": {}}, "spec.critical.threshold", "required"),
+        ({"critical": {}}, "spec.critical", "sets no number; give threshold"),
         ({"critical": {"threshold": 1, "expr": "up"}}, "spec.critical.expr", "not a field"),
         ({"query": "up"}, "spec.query", "not a field"),
         ({"alert": 7}, "spec.alert", "valid string"),
-        ({"mode": "Loud"}, "spec.mode", "'Enforce'"),
+        ({"critical": {"enabled": False, "threshold": 1}}, "spec.critical", "is silenced"),
+        ({"critical": {"enabled": False, "for": "1m"}}, "spec.critical", "is silenced"),
+        ({"critical": {"threshold": 1, "for": 5}}, "spec.critical.for", "valid string"),
+        ({"critical": {"threshold": 1, "for": "5"}}, "spec.critical.for", "such as 30s"),
+        ({"critical": {"threshold": 1, "for": ""}}, "spec.critical.for", "such as 30s"),
+        ({"critical": {"threshold": 1, "for": "-1m"}}, "spec.critical.for", "such as 30s"),
+        ({"critical": {"threshold": 1, "for": "1s1m"}}, "spec.critical.for", "such as 30s"),
+        ({"critical": {"threshold": 1, "for": "1y"}}, "spec.critical.for", "such as 30s"),
+        ({"critical": {"threshold": 1, "for": "8d"}}, "spec.critical.for", "at most 7d"),
+        (
+            {"critical": {"threshold": 1, "keepFiringFor": "169h"}},
+            "spec.critical.keepFiringFor",
+            "at most 7d",
+        ),
+        ({"critical": {"threshold": 1, "for_": "1m"}}, "spec.critical.for_", "not a field"),
+        ({"critical": {"threshold": 1, "recover": "x"}}, "spec.critical.recover", "valid number"),
+        ({"mode": "Loud"}, "spec.mode", "'Enforce', 'Shadow' or 'Preview'"),
+        ({"preview": {"window": "59m"}}, "spec.preview.window", "between 1h and 30d"),
+        ({"preview": {"window": "5w"}}, "spec.preview.window", "between 1h and 30d"),
+        ({"preview": {"days": 7}}, "spec.preview.days", "not a field"),
         ({"expiresAt": "tomorrow"}, "spec.expiresAt", "datetime"),
         ({"expiresAt": "2026-12-24T21:00:00"}, "spec.expiresAt", "timezone"),
         ({"match": {"symbol": "A", "route": "B"}}, "spec.match", "at most 1"),

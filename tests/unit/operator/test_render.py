@@ -17,7 +17,9 @@ from threshold_operator.model import AlertThreshold
 from threshold_operator.render import alert_group, number, rule_file, threshold_group
 
 FILES = Path(__file__).parents[3] / "charts" / "stocks-fastapi" / "files"
-ENTRIES = list(Catalogue.load(FILES / "catalogue.yaml"))
+CATALOGUE = Catalogue.load(FILES / "catalogue.yaml")
+ENTRIES = list(CATALOGUE)
+PNL = CATALOGUE["StocksPnlMoveUnusual"]
 
 
 def threshold(match: dict[str, str] | None = None, **spec: Any) -> AlertThreshold:
@@ -33,7 +35,7 @@ def threshold(match: dict[str, str] | None = None, **spec: Any) -> AlertThreshol
 
 
 def test_an_object_becomes_one_series_for_each_tier_that_it_sets() -> None:
-    group = threshold_group(threshold({"symbol": "TSLA"}, warning={"threshold": 0.02}))
+    group = threshold_group(threshold({"symbol": "TSLA"}, warning={"threshold": 0.02}), PNL)
     labels = {"namespace": "trading", "alert": "StocksPnlMoveUnusual", "source": "tsla-pnl"}
     assert group == {
         "name": "stocks.threshold.tsla-pnl",
@@ -50,7 +52,7 @@ def test_an_object_becomes_one_series_for_each_tier_that_it_sets() -> None:
 
 
 def test_expiry_lives_in_the_expression() -> None:
-    (rule,) = threshold_group(threshold(expiresAt="2026-12-24T21:00:00Z"))["rules"]
+    (rule,) = threshold_group(threshold(expiresAt="2026-12-24T21:00:00Z"), PNL)["rules"]
     assert rule["expr"] == "vector(0.03) and on () (vector(time()) < 1798146000)"
 
 
@@ -95,6 +97,6 @@ def test_promql_reads_the_number_that_was_written(value: float) -> None:
 def test_whatever_a_label_holds_stays_a_label(value: str) -> None:
     """Nothing that a user writes can get into PromQL or out of the YAML of a rule file."""
     scoped = threshold({"symbol": value})
-    (read,) = yaml.safe_load(rule_file([threshold_group(scoped)]))["groups"]
-    assert read == threshold_group(scoped)
+    (read,) = yaml.safe_load(rule_file([threshold_group(scoped, PNL)]))["groups"]
+    assert read == threshold_group(scoped, PNL)
     assert read["rules"][0]["expr"] == "vector(0.03)"
