@@ -17,7 +17,7 @@ down: ## Delete that cluster
 	$(CLUSTER) down
 
 local: $(VENV)/.installed ## API, simulator, Prometheus and Alertmanager as processes on this machine, no Kubernetes
-	hack/debian-packages prometheus prometheus-alertmanager
+	hack/debian-packages prometheus prometheus-alertmanager prometheus-node-exporter
 	PYTHONPATH=hack $(BIN)/python -m local $(ARGS)
 
 local-apply: $(VENV)/.installed ## Put an AlertThreshold in force in `make local`: FILE=examples/rejection-rate.yaml
@@ -48,7 +48,7 @@ unit: $(VENV)/.installed ## Unit tests: no server, no cluster; helm and promtool
 
 integration: $(VENV)/.installed ## Real PostgreSQL, Prometheus, Alertmanager and IB client on loopback
 	$(CLUSTER) tools >/dev/null
-	hack/debian-packages postgresql prometheus prometheus-alertmanager
+	hack/debian-packages postgresql prometheus prometheus-alertmanager prometheus-node-exporter
 	$(BIN)/pytest tests/integration
 
 rules: $(VENV)/.installed ## promtool tests of the rules

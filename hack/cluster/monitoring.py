@@ -6,16 +6,19 @@ the label is not seen.
 
 from __future__ import annotations
 
+from pathlib import Path
 from string import Template
 
 from cluster import docker, tools, versions
 from cluster.digest import digest
 from cluster.kind import Target, load_images
+from cluster.kit import python_image
 from cluster.locks import only_one
-from cluster.paths import HACK
+from cluster.paths import HACK, REPO
 from cluster.steps import ClusterError, CommandError, Progress, Step
 
 HERE = HACK / "monitoring"
+EXAMPLES = REPO / "examples"
 NAMESPACE = "monitoring"
 STACK = "kube-prometheus-stack"
 STACK_CHARTS = "https://prometheus-community.github.io/helm-charts"
@@ -23,29 +26,31 @@ STACK_VERSION = "88.5.x"
 TIMEOUT = "300s"
 CRD_GROUP = "monitoring.coreos.com"
 # Applied in this order: the operator must be there before what it looks after is waited for.
-MANIFESTS = ("operator.yaml", "prometheus.yaml", "alertmanager.yaml")
+MANIFESTS = ("operator.yaml", "prometheus.yaml", "alertmanager.yaml", "exporters.yaml")
 # Built program: where its image keeps it (the operator calls the reloader by this path).
 PROGRAMS = {
     "prometheus": (tools.PROMETHEUS, "/bin"),
     "alertmanager": (tools.ALERTMANAGER, "/bin"),
     "prometheus-operator": (tools.PROMETHEUS_OPERATOR, "/bin"),
     "prometheus-config-reloader": (tools.PROMETHEUS_OPERATOR, "/bin"),
+    "node_exporter": (tools.NODE_EXPORTER, "/bin"),
 }
 
 
 def install(target: Target, progress: Progress) -> None:
     """Install or repair the stack, and wait until it is Ready."""
+    python = python_image(progress, target.kit.public)
     if target.kit.public:
-        install_chart(target, progress)
+        install_chart(target, python, progress)
     else:
-        install_built(target, ensure_images(progress), progress)
+        install_built(target, ensure_images(progress) | {"python": python}, progress)
 
 
-def install_chart(target: Target, progress: Progress) -> None:
+def install_chart(target: Target, python: str, progress: Progress) -> None:
     """The published chart, set up as our tests and our own manifests have it."""
     with progress.step(f"{STACK} {STACK_VERSION}") as step:
         apply_namespace(target, step)
-        apply_alertmanager_config(target, step)
+        apply_notifications(target, python, step)
         chart = [STACK, "--repo", STACK_CHARTS, "--version", STACK_VERSION]
         where = ["--namespace", NAMESPACE, "--values", str(HERE / f"{STACK}-values.yaml")]
         upgrade = ("upgrade", "--install", STACK, *chart, *where, "--wait", "--timeout", "10m")
@@ -74,12 +79,12 @@ def image_name(program: str) -> str:
 
 
 def install_built(target: Target, images: dict[str, str], progress: Progress) -> None:
-    """prometheus-operator, Prometheus and Alertmanager by our own manifests."""
-    with progress.step("monitoring stack: operator, Prometheus, Alertmanager") as step:
+    """prometheus-operator, Prometheus, Alertmanager and exporters by our own manifests."""
+    with progress.step("monitoring stack: operator, Prometheus, Alertmanager, exporters") as step:
         load_images(target, list(images.values()), step)
         apply_crds(target, step)
         apply_namespace(target, step)
-        apply_alertmanager_config(target, step)
+        apply_notifications(target, images["python"], step)
         for name in MANIFESTS:
             apply(target, step, fill((HERE / name).read_text(), images))
         wait_ready(target, step)
@@ -91,6 +96,7 @@ def fill(manifest: str, images: dict[str, str]) -> str:
     known = {
         "prometheus_version": versions.PROMETHEUS,
         "alertmanager_version": versions.ALERTMANAGER,
+        "alert_logger_digest": digest([EXAMPLES / "alert_logger.py"]),
     }
     return Template(manifest).substitute(names | known)
 
@@ -127,24 +133,33 @@ def crd_versions(target: Target, step: Step) -> dict[str, int]:
     return {version: found.count(version) for version in found}
 
 
-def apply_alertmanager_config(target: Target, step: Step) -> None:
-    """Alertmanager's configuration as the Secret that both paths name."""
-    make = ("create", "secret", "generic", "stocks-alertmanager", "--namespace", NAMESPACE)
-    config = f"--from-file=alertmanager.yaml={HERE / 'alertmanager-config.yaml'}"
-    manifest = step.output(*target.kubectl(*make, config, "--dry-run=client", "--output=yaml"))
+def apply_notifications(target: Target, python: str, step: Step) -> None:
+    """Alertmanager's configuration, and the receiver in it that prints what it is sent."""
+    config, logger = EXAMPLES / "alertmanager.yaml", EXAMPLES / "alert_logger.py"
+    apply_file(target, step, ("secret", "generic", "stocks-alertmanager"), config)
+    apply_file(target, step, ("configmap", "alert-logger"), logger)
+    apply(target, step, fill((HERE / "alert-logger.yaml").read_text(), {"python": python}))
+
+
+def apply_file(target: Target, step: Step, kind: tuple[str, ...], file: Path) -> None:
+    """A Secret or ConfigMap in the stack's namespace that holds one file."""
+    make = ("create", *kind, "--namespace", NAMESPACE, f"--from-file={file}")
+    manifest = step.output(*target.kubectl(*make, "--dry-run=client", "--output=yaml"))
     apply(target, step, manifest)
 
 
 def wait_ready(target: Target, step: Step) -> None:
-    """Until the operator says that Prometheus and Alertmanager run as they should."""
-    kinds = (f"prometheus/{STACK}-prometheus", f"alertmanager/{STACK}-alertmanager")
-    inside = ("--namespace", NAMESPACE)
+    """Until the operator says that Prometheus and Alertmanager run as they should, and the rest."""
+    available = (f"prometheus/{STACK}-prometheus", f"alertmanager/{STACK}-alertmanager")
+    rolled_out = (f"daemonset/{STACK}-prometheus-node-exporter", "deployment/alert-logger")
+    inside = ("--namespace", NAMESPACE, f"--timeout={TIMEOUT}")
     try:
-        for kind in kinds:
-            wait = ("wait", kind, "--for=condition=Available", f"--timeout={TIMEOUT}")
-            step.run(*target.kubectl(*wait, *inside))
+        for kind in available:
+            step.run(*target.kubectl("wait", kind, "--for=condition=Available", *inside))
+        for kind in rolled_out:
+            step.run(*target.kubectl("rollout", "status", kind, *inside))
     except CommandError as failed:
-        step.run(*target.kubectl("get", "pods,events", *inside))
+        step.run(*target.kubectl("get", "pods,events", "--namespace", NAMESPACE))
         raise ClusterError(
             f"the monitoring stack is not Ready ({failed})", f"see {step.log}"
         ) from failed

@@ -136,6 +136,13 @@ ALERTMANAGER = Build(
     release=f"v{versions.ALERTMANAGER}",
     variables=_prometheus_variables(versions.ALERTMANAGER),
 )
+NODE_EXPORTER = Build(
+    "node-exporter",
+    versions.NODE_EXPORTER,
+    {"node_exporter": "github.com/prometheus/node_exporter"},
+    release=f"v{versions.NODE_EXPORTER}",
+    variables=_prometheus_variables(versions.NODE_EXPORTER),
+)
 _OPERATOR_MODULE = "github.com/prometheus-operator/prometheus-operator"
 PROMETHEUS_OPERATOR = Build(
     "prometheus-operator",
@@ -151,7 +158,7 @@ PROMETHEUS_OPERATOR = Build(
 
 # What the node image is made of, and what the monitoring stack is made of.
 NODE_BUILDS = (KUBERNETES, ETCD, COREDNS, LOCAL_PATH, CRICTL, PAUSE)
-MONITORING_BUILDS = (PROMETHEUS, ALERTMANAGER, PROMETHEUS_OPERATOR)
+MONITORING_BUILDS = (PROMETHEUS, ALERTMANAGER, PROMETHEUS_OPERATOR, NODE_EXPORTER)
 
 # Who makes a program that a person or a test calls, and how it tells its version.
 CALLED = {

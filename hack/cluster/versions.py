@@ -14,6 +14,7 @@ COREDNS = "1.12.1"
 LOCAL_PATH = "0.0.30"
 PROMETHEUS = "3.16.0"
 ALERTMANAGER = "0.31.1"
+NODE_EXPORTER = "1.12.1"
 PROMETHEUS_OPERATOR = "0.85.0"
 
 # Of a program on PATH: the first version that will do, and the first that will not.

@@ -1,4 +1,4 @@
-"""Runs API, simulator, Prometheus and Alertmanager on loopback until Ctrl-C."""
+"""Runs API, simulator, exporter, Prometheus and Alertmanager on loopback until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from local.processes import Processes, Program
 from local.programs import all_programs
 from local.web import answers, until
 
-#: Of all four together, on a machine that is busy with other things.
+#: Of all together, on a machine that is busy with other things.
 START_SECONDS = 120.0
 WATCH_SECONDS = 1.0
 
@@ -100,6 +100,7 @@ Gateway: SIMULATED. No account, no market, no money.
 API           {url(ports.api, "/docs")}   (key in {place.state / "api-key"})
 Prometheus    {url(ports.prometheus, "/alerts")}
 Alertmanager  {url(ports.alertmanager)}
+Notifications {url(ports.logger)}   (what would be sent to people)
 Simulator     {url(ports.control)}   (faults to inject)
 Logs          {place.state / "logs"}
 

@@ -27,6 +27,8 @@ class Ports:
     control: int = 8081
     prometheus: int = 9090
     alertmanager: int = 9093
+    logger: int = 9099
+    exporter: int = 9100
 
     def require_free(self) -> None:
         """Raise LocalError for the first one that something listens on."""

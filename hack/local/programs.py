@@ -1,9 +1,10 @@
-"""The four programs: how each is called, and the files it needs."""
+"""The programs: how each is called, and the files it needs."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -15,16 +16,20 @@ from local.place import LOOPBACK, MONITORING, REPO, Place, Ports, url
 from local.processes import Program
 
 KEPT_FOR = "3d"
+#: Of Debian, as the Makefile has them.
+PACKAGES = ("prometheus", "prometheus-alertmanager", "prometheus-node-exporter")
 
 
 def all_programs(place: Place, ports: Ports) -> list[Program]:
     """In the order in which they are started."""
     write_keys(place)
-    write_prometheus_config(place, ports)
+    write_monitoring_config(place, ports)
     return [
         _simulator(ports),
         _api(place, ports),
-        _alertmanager(place, ports),
+        _node_exporter(ports),
+        alert_logger(ports),
+        alertmanager(place, ports),
         _prometheus(place, ports),
     ]
 
@@ -40,19 +45,22 @@ def write_keys(place: Place) -> None:
         hashed.write_text(f"keys: [{{name: local, sha256: {digest}, scopes: [read, trade]}}]\n")
 
 
-def write_prometheus_config(place: Place, ports: Ports) -> None:
-    """A copy of ``monitoring/prometheus.yml`` with its two addresses replaced, nothing else.
+def write_monitoring_config(place: Place, ports: Ports) -> None:
+    """Copies of ``monitoring/*.yml`` with the addresses in them replaced, nothing else.
 
     The name ``stocks-fastapi`` in the original would need a line in /etc/hosts, and root for it.
     """
     addresses = {
-        "stocks-fastapi:8000": f"{LOOPBACK}:{ports.api}",
-        "localhost:9093": f"{LOOPBACK}:{ports.alertmanager}",
+        "stocks-fastapi:8000": ports.api,
+        "localhost:9093": ports.alertmanager,
+        "localhost:9099": ports.logger,
+        "localhost:9100": ports.exporter,
     }
-    text = (MONITORING / "prometheus.yml").read_text()
-    for theirs, ours in addresses.items():
-        text = text.replace(f"targets: [{theirs}]", f"targets: [{ours}]")
-    (place.folder("prometheus") / "prometheus.yml").write_text(text)
+    for name in ("prometheus", "alertmanager"):
+        text = (MONITORING / f"{name}.yml").read_text()
+        for theirs, port in addresses.items():
+            text = re.sub(rf"(\[|//){theirs}\b", rf"\g<1>{LOOPBACK}:{port}", text)
+        (place.folder(name) / f"{name}.yml").write_text(text)
 
 
 def _simulator(ports: Ports) -> Program:
@@ -94,11 +102,28 @@ def _prometheus(place: Place, ports: Ports) -> Program:
     return Program("prometheus", command, url(ports.prometheus, "/-/ready"), dict(os.environ))
 
 
-def _alertmanager(place: Place, ports: Ports) -> Program:
+def _node_exporter(ports: Ports) -> Program:
+    command = [
+        _find("prometheus-node-exporter", "node_exporter"),
+        f"--web.listen-address={LOOPBACK}:{ports.exporter}",
+    ]
+    return Program("node-exporter", command, url(ports.exporter), dict(os.environ))
+
+
+def alert_logger(ports: Ports) -> Program:
+    """The receiver of every notification: it prints them."""
+    script = str(REPO / "examples" / "alert_logger.py")
+    command = [sys.executable, script, "--host", LOOPBACK, "--port", str(ports.logger)]
+    return Program("alert-logger", command, url(ports.logger), dict(os.environ))
+
+
+def alertmanager(place: Place, ports: Ports) -> Program:
+    """Alertmanager, alone, with its copy of our configuration."""
+    folder = place.folder("alertmanager")
     command = [
         _find("prometheus-alertmanager", "alertmanager"),
-        f"--config.file={MONITORING / 'alertmanager.yml'}",
-        f"--storage.path={place.folder('alertmanager')}",
+        f"--config.file={folder / 'alertmanager.yml'}",
+        f"--storage.path={folder / 'data'}",
         f"--web.listen-address={LOOPBACK}:{ports.alertmanager}",
         "--cluster.listen-address=",  # alone: no port for peers
     ]
@@ -110,9 +135,7 @@ def _find(*names: str) -> str:
     for name in names:
         if found := shutil.which(name):
             return found
-    raise LocalError(
-        f"{names[0]} is missing: run `hack/debian-packages prometheus prometheus-alertmanager`"
-    )
+    raise LocalError(f"{names[0]} is missing: run `hack/debian-packages {' '.join(PACKAGES)}`")
 
 
 def _environment(package_folder: str, settings: Mapping[str, str]) -> dict[str, str]:

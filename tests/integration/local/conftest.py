@@ -22,7 +22,7 @@ from local.place import Ports
 
 ROOT = Path(__file__).parents[3]
 
-#: A cold start of four programs on a machine that is busy with other things.
+#: A cold start of six programs on a machine that is busy with other things.
 START_SECONDS = 180
 
 
@@ -122,7 +122,7 @@ def another(tmp_path: Path) -> Iterator[Running]:
 
 @contextmanager
 def started(state: Path) -> Iterator[Running]:
-    ports = Ports(*free_ports(5))
+    ports = Ports(*free_ports(7))
     command = local("--state-dir", str(state), *port_options(ports))
     with (
         (state / "output").open("w") as output,

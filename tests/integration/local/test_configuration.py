@@ -14,7 +14,7 @@ from tests.integration.local.conftest import ROOT, port_options, run
 from tests.ports import free_ports
 
 from local.place import Place, Ports
-from local.programs import write_prometheus_config
+from local.programs import write_monitoring_config
 
 MONITORING = ROOT / "monitoring"
 
@@ -37,11 +37,12 @@ def test_prometheus_loads_its_configuration_with_the_rules_of_every_alert() -> N
     assert f"{len(alerts['alerts'])} rule files found" in said
 
 
-def test_the_scrape_target_is_the_api_by_its_name() -> None:
+def test_the_scrape_targets_are_the_api_by_its_name_and_this_machine() -> None:
     config = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
-    (job,) = config["scrape_configs"]
-    (target,) = job["static_configs"]
-    assert job["metrics_path"] == "/metrics"
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    assert jobs.keys() == {"stocks-fastapi", "node-exporter"}
+    assert jobs["stocks-fastapi"]["metrics_path"] == "/metrics"
+    (target,) = jobs["stocks-fastapi"]["static_configs"]
     assert target == {"targets": ["stocks-fastapi:8000"], "labels": {"namespace": "stocks"}}
 
 
@@ -61,26 +62,28 @@ def contents(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in folder.iterdir()}
 
 
-def test_alertmanager_loads_its_configuration() -> None:
-    said = check(program("amtool"), "check-config", str(MONITORING / "alertmanager.yml"))
-    assert "3 receivers" in said
-
-
-@pytest.mark.parametrize(
-    ("severity", "receiver"), [("critical", "page"), ("warning", "ticket"), ("none", "nobody")]
-)
-def test_alerts_are_routed_by_severity(severity: str, receiver: str) -> None:
-    config = f"--config.file={MONITORING / 'alertmanager.yml'}"
-    routes = [program("amtool"), "config", "routes", "test", config, f"severity={severity}"]
-    assert check(*routes).strip() == receiver
-
-
-def test_the_copy_differs_from_the_original_by_two_addresses(tmp_path: Path) -> None:
-    write_prometheus_config(Place(tmp_path), Ports(api=1111, alertmanager=2222))
-    original = (MONITORING / "prometheus.yml").read_text().splitlines()
-    copy = (tmp_path / "prometheus/prometheus.yml").read_text().splitlines()
-    changed = [new.strip() for old, new in zip(original, copy, strict=True) if old != new]
-    assert changed == ["- targets: [127.0.0.1:2222]", "- targets: [127.0.0.1:1111]"]
+def test_the_copies_differ_from_the_originals_by_the_addresses(tmp_path: Path) -> None:
+    write_monitoring_config(Place(tmp_path), Ports(1111, alertmanager=2222, logger=3, exporter=4))
+    changed = {
+        name: [
+            new.strip()
+            for old, new in zip(
+                (MONITORING / f"{name}.yml").read_text().splitlines(),
+                (tmp_path / name / f"{name}.yml").read_text().splitlines(),
+                strict=True,
+            )
+            if old != new
+        ]
+        for name in ("prometheus", "alertmanager")
+    }
+    assert changed == {
+        "prometheus": [
+            "- targets: [127.0.0.1:2222]",
+            "- targets: [127.0.0.1:1111]",
+            "- targets: [127.0.0.1:4]",
+        ],
+        "alertmanager": ["- url: http://127.0.0.1:3/page", "- url: http://127.0.0.1:3/ticket"],
+    }
 
 
 def test_a_port_in_use_is_named_with_the_option_that_changes_it(tmp_path: Path) -> None:
@@ -89,7 +92,7 @@ def test_a_port_in_use_is_named_with_the_option_that_changes_it(tmp_path: Path) 
         taken.listen()
         port = taken.getsockname()[1]
         done = run(
-            "--state-dir", str(tmp_path), *port_options(Ports(*free_ports(5))),
+            "--state-dir", str(tmp_path), *port_options(Ports(*free_ports(7))),
             "--prometheus-port", str(port),
         )  # fmt: skip
     assert done.returncode == 1
@@ -99,10 +102,10 @@ def test_a_port_in_use_is_named_with_the_option_that_changes_it(tmp_path: Path) 
 
 
 def test_a_missing_program_is_named_with_the_command_that_installs_it(tmp_path: Path) -> None:
-    options = ["--state-dir", str(tmp_path), *port_options(Ports(*free_ports(5)))]
+    options = ["--state-dir", str(tmp_path), *port_options(Ports(*free_ports(7)))]
     done = run(*options, PATH=str(tmp_path))
     assert done.returncode == 1
-    assert "prometheus-alertmanager is missing: run `hack/debian-packages" in done.stderr
+    assert "prometheus-node-exporter is missing: run `hack/debian-packages" in done.stderr
 
 
 @pytest.mark.parametrize("command", [("apply", "x.yaml"), ("delete", "x")])

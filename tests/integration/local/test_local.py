@@ -33,7 +33,7 @@ def test_it_says_which_gateway_it_is_where_everything_is_and_what_to_type(
     for port in (running.ports.api, running.ports.prometheus, running.ports.alertmanager):
         assert f"http://127.0.0.1:{port}" in running.said
     assert "make local-apply FILE=examples/rejection-rate.yaml" in running.said
-    assert len(running.children()) == 4
+    assert len(running.children()) == 6
 
 
 def test_the_key_of_the_first_run_is_private_and_only_its_hash_is_given_to_the_api(
@@ -45,10 +45,10 @@ def test_the_key_of_the_first_run_is_private_and_only_its_hash_is_given_to_the_a
 
 
 def test_every_target_is_up_and_the_seven_metrics_have_samples(running: Running) -> None:
-    up = 'up{job="stocks-fastapi",namespace="stocks"}'
-    eventually(lambda: list(running.query(up).values()), lambda now: now == [1.0], within=60)
+    eventually(lambda: list(running.query("up").values()), lambda now: now == [1, 1], within=60)
     for name in SEVEN:
         assert running.query(f'{name}{{namespace="stocks"}}'), name
+    assert running.query('node_filesystem_size_bytes{job="node-exporter"}')
     status = running.query('ib_connection_status{namespace="stocks"}')
     assert list(status.values()) == [1.0]
 

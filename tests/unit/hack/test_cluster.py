@@ -23,8 +23,9 @@ SELECTOR = {"matchLabels": {"release": "kube-prometheus-stack"}}
 
 def manifests() -> dict[tuple[str, str], dict[str, Any]]:
     """Every object of the built monitoring stack by kind and name, filled in."""
-    images = {name: f"{name}:1" for name in monitoring.PROGRAMS}
-    texts = [(monitoring.HERE / name).read_text() for name in monitoring.MANIFESTS]
+    images = {name: f"{name}:1" for name in (*monitoring.PROGRAMS, "python")}
+    names = (*monitoring.MANIFESTS, "alert-logger.yaml")
+    texts = [(monitoring.HERE / name).read_text() for name in names]
     loaded = (o for text in texts for o in yaml.safe_load_all(monitoring.fill(text, images)))
     return {(o["kind"], o["metadata"]["name"]): o for o in loaded}
 
@@ -95,12 +96,35 @@ def test_a_manifest_that_names_an_unknown_image_is_an_error() -> None:
         monitoring.fill("image: ${grafana_image}", {})
 
 
-def test_critical_inhibits_warning_of_the_same_alert() -> None:
-    config = yaml.safe_load((monitoring.HERE / "alertmanager-config.yaml").read_text())
-    (rule,) = config["inhibit_rules"]
-    assert rule["source_matchers"] == ['severity="critical"']
-    assert rule["target_matchers"] == ['severity="warning"']
-    assert rule["equal"] == ["namespace", "alertname"]
+def test_every_monitor_is_one_that_prometheus_selects() -> None:
+    found = [o["metadata"] for (kind, _), o in manifests().items() if kind == "ServiceMonitor"]
+    assert {m["name"].removeprefix("kube-prometheus-stack-") for m in found} == {
+        "kubelet", "prometheus-node-exporter",
+    }  # fmt: skip
+    assert all(m["labels"] == SELECTOR["matchLabels"] for m in found)
+
+
+def test_nodes_and_kubelets_are_scraped_as_the_jobs_of_kube_prometheus_stack() -> None:
+    objects = manifests()
+    kubelet = objects["ServiceMonitor", "kube-prometheus-stack-kubelet"]["spec"]
+    assert kubelet["selector"]["matchLabels"][kubelet["jobLabel"]] == "kubelet"
+    paths = [endpoint.get("path", "/metrics") for endpoint in kubelet["endpoints"]]
+    assert paths == ["/metrics", "/metrics/cadvisor"]
+    name = "kube-prometheus-stack-prometheus-node-exporter"
+    nodes, service = objects["ServiceMonitor", name]["spec"], objects["Service", name]
+    assert service["metadata"]["labels"][nodes["jobLabel"]] == "node-exporter"
+    assert nodes["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    (container,) = objects["DaemonSet", name]["spec"]["template"]["spec"]["containers"]
+    assert "--web.listen-address=[$(HOST_IP)]:9100" in container["args"]
+
+
+def test_alertmanagers_receivers_are_where_the_logger_listens() -> None:
+    service = manifests()["Service", "alert-logger"]
+    host = f"{service['metadata']['name']}.{service['metadata']['namespace']}"
+    config = yaml.safe_load((monitoring.EXAMPLES / "alertmanager.yaml").read_text())
+    urls = [hook["url"] for r in config["receivers"] for hook in r.get("webhook_configs", [])]
+    port = service["spec"]["ports"][0]["port"]
+    assert urls == [f"http://{host}:{port}/page", f"http://{host}:{port}/ticket"]
 
 
 def test_helm_gets_our_images_and_the_callers_values_after_ours() -> None:
