@@ -3,9 +3,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv
 BIN := $(VENV)/bin
+IB_ASYNC := .venv-ib-async
 CLUSTER := PYTHONPATH=hack python3 -m cluster
 
-.PHONY: help up down test venv lock lint unit integration rules e2e generate local local-apply local-delete
+.PHONY: help up down test venv lock lint unit integration ib-async rules e2e generate local local-apply local-delete
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,12 +27,15 @@ local-apply: $(VENV)/.installed ## Put an AlertThreshold in force in `make local
 local-delete: $(VENV)/.installed ## Take it back: NAME=rejection-rate
 	PYTHONPATH=hack $(BIN)/python -m local delete $(NAME)
 
-test: lint unit integration rules e2e ## Everything: lint, unit, integration, promtool and e2e on kind
+test: lint unit integration ib-async rules e2e ## Everything: lint, unit, integration, promtool and e2e on kind
 
 venv: $(VENV)/.installed ## The development environment in .venv
 
 $(VENV)/.installed: requirements/dev.txt hack/venv
-	hack/venv $(VENV)
+	hack/venv $(VENV) requirements/dev.txt
+
+$(IB_ASYNC)/.installed: requirements/test-ib-async.txt hack/venv
+	hack/venv $(IB_ASYNC) requirements/test-ib-async.txt
 
 lock: $(VENV)/.installed ## Pin the dependencies of every image anew
 	PATH=$(CURDIR)/$(BIN):$$PATH hack/lock --upgrade
@@ -50,6 +54,10 @@ integration: $(VENV)/.installed ## Real PostgreSQL, Prometheus, Alertmanager and
 	$(CLUSTER) tools >/dev/null
 	hack/debian-packages postgresql prometheus prometheus-alertmanager prometheus-node-exporter
 	$(BIN)/pytest tests/integration
+
+ib-async: $(IB_ASYNC)/.installed ## The same tests of the gateway's link with ib_async, in an environment of its own
+	hack/debian-packages postgresql
+	$(IB_ASYNC)/bin/pytest $(addprefix tests/,unit/api/test_gateway.py integration/api/test_link.py integration/api/test_changes.py)
 
 rules: $(VENV)/.installed ## promtool tests of the rules
 	hack/debian-packages prometheus

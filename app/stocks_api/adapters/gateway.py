@@ -1,8 +1,8 @@
-"""The IB gateway, by ib_insync: the only module that knows this client.
+"""The IB gateway, by ib_insync or ib_async: the only module that knows these clients.
 
 Each session gets a client object of its own: the client clears its state on a drop, and late
 messages of an old session must not reach the new one. Facts about its behaviour that this relies
-on were read from its source (0.9.86) and are named where they matter.
+on were read from its source (0.9.86; of its continuation 2.1.0) and are named where they matter.
 """
 
 import asyncio
@@ -14,9 +14,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
+from inspect import isawaitable
 from typing import Any, Protocol, TypeVar
 
-import ib_insync as ibi
+try:
+    import ib_insync as ibi
+except ModuleNotFoundError:  # its continuation, with the same interface: the extra `api-ib-async`
+    import ib_async as ibi  # type: ignore[no-redef]
 
 from stocks_api.domain.errors import ChangeRefused, GatewayUnavailable, OrderUnknownToGateway
 from stocks_api.domain.market import AccountPnl, Position, Quote, finite, price
@@ -328,7 +332,9 @@ class _Session:
             send = await self._chores.get()
             await self._pace.room(CHORES)
             try:
-                send()
+                answer = send()
+                if isawaitable(answer):
+                    await answer
             except OSError as error:  # the socket is gone, and `closed` says so
                 log.info("not asked any more: %s", error)
                 return
@@ -504,7 +510,23 @@ class _Session:
             for contract in self._watched:
                 self._later(partial(self._ib.cancelMktData, contract))
         for contract in self._watched:
-            self._later(partial(self._ib.reqMktData, contract))
+            self._later(partial(self._watch, contract))
+
+    async def _watch(self, contract: ibi.Contract) -> None:
+        """ib_async tells contracts apart by an id that only the gateway knows, so that is first."""
+        try:
+            if not contract.conId:
+                await self._ask(lambda: self._ib.qualifyContractsAsync(contract), contract.symbol)
+                await self._pace.room(CHORES)
+        except GatewayUnavailable as error:
+            log.info("%s is not watched yet: %s", contract.symbol, error)
+            if error.reason == "unresponsive":  # on a closed socket it would fail at once, again
+                self._later(partial(self._watch, contract))
+            return
+        if contract.conId:
+            self._ib.reqMktData(contract)
+        else:
+            log.error("no market data: the gateway knows no stock %s", contract.symbol)
 
     def _subscribe_pnl(self) -> None:
         ib = self._ib

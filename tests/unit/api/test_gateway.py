@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-import ib_insync as ibi
 import pytest
 
 from stocks_api.adapters.gateway import GatewayConfig, IbGateway, Listeners
@@ -24,6 +23,11 @@ from stocks_api.domain.orders import (
     new_order,
 )
 from stocks_api.services.pacing import Pace
+
+try:
+    import ib_insync as ibi
+except ModuleNotFoundError:  # in the environment of `make ib-async`
+    import ib_async as ibi  # type: ignore[no-redef]
 
 S = OrderStatus
 AT = datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
@@ -167,7 +171,8 @@ async def test_what_means_no_value_becomes_none(wire: Wire, nothing: float) -> N
 
 @pytest.mark.parametrize("nothing", [0.0, -1.0, math.nan, UNSET])
 async def test_what_means_no_price_becomes_none(wire: Wire, nothing: float) -> None:
-    ticker = ibi.Ticker(contract=ibi.Stock("AAPL"), bid=nothing, ask=101.0, time=AT)
+    ticker = ibi.Ticker(contract=ibi.Stock("AAPL"))
+    ticker.bid, ticker.ask, ticker.time = nothing, 101.0, AT
     wire.ib.pendingTickersEvent.emit({ticker})
     (quote,) = wire.ear.last("ticked")
     assert (quote.symbol, quote.bid, quote.ask, quote.last) == ("AAPL", None, 101.0, None)
