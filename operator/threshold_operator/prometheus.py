@@ -44,7 +44,7 @@ class Prometheus:
     async def _look(self) -> Observation:
         own = f'namespace="{self._namespace}"'
         questions = (
-            self._get("rules", _RULES),
+            self.get("rules", _RULES),
             self._query(f'{{__name__=~"{THRESHOLD}|{EFFECTIVE}",{own}}}'),
             self._query(f'ALERTS{{alertname=~"Stocks.+",{own}}}'),
         )
@@ -56,9 +56,13 @@ class Prometheus:
         return _observation(self._namespace, *(answer.result() for answer in answers))
 
     async def _query(self, expr: str) -> Any:
-        return await self._get("query", [("query", expr)])
+        return await self.get("query", [("query", expr)])
 
-    async def _get(self, path: str, params: list[tuple[str, str]]) -> Any:
+    async def get(self, path: str, params: list[tuple[str, str]]) -> Any:
+        """``data`` of an answer.
+
+        :raises PrometheusError: there was none, or no success.
+        """
         try:
             async with self._session.get(self._api + path, params=params) as response:
                 answer = await response.json()
