@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
@@ -65,8 +65,25 @@ class TierDefaults(_Strict):
     keep_firing_for: Timing | None = Field(default=None, alias="keepFiringFor")
 
 
+class Absence(_Strict):
+    """What it means that the signal has no series at all; a blind spot is left on purpose only."""
+
+    means: Literal["silent", "firing", "covered"]
+    by: str | None = None
+    because: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _names_the_alert_that_covers(self) -> Self:
+        if (self.means == "covered") != (self.by is not None):
+            raise ValueError("by must name the alert that covers, where means is covered")
+        return self
+
+
 class Entry(_Strict):
-    """One alert. ``description`` may use ``{value}``, ``{limit}`` and the scope label in braces."""
+    """One alert. ``description`` may use ``{value}``, ``{limit}`` and the scope label in braces.
+
+    ``needs`` names a program without which the alert makes no sense, and isn't rendered.
+    """
 
     name: Annotated[str, Field(pattern=r"^Stocks([A-Z][a-z0-9]+)+$")]
     summary: str
@@ -76,7 +93,8 @@ class Entry(_Strict):
     signal: Signal
     scope: Annotated[str, Field(pattern=r"^[a-z_]+$")] | None = None
     bounds: Bounds
-    absent: str
+    absent: Absence
+    needs: Literal["operator"] | None = None
     tiers: dict[Severity, TierDefaults]
 
     @model_validator(mode="after")
@@ -173,12 +191,23 @@ class Catalogue:
         if twice:
             raise CatalogueError(f"alerts named twice: {', '.join(sorted(twice))}")
         self._entries = {entry.name: entry for entry in entries}
+        for entry in entries:
+            self._check_cover(entry)
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
 
     def __getitem__(self, alert: str) -> Entry:
         return self._entries[alert]
+
+    def _check_cover(self, entry: Entry) -> None:
+        """Where one alert answers for another's silence, it must speak itself."""
+        if entry.absent.by is None:
+            return
+        cover = self._entries.get(entry.absent.by)
+        if cover is None or cover.absent.means != "firing":
+            text = f"absent.by: {entry.absent.by} is no alert that fires when absent"
+            raise CatalogueError(f"{entry.name}: {text}")
 
     @classmethod
     def load(cls, path: Path) -> Catalogue:

@@ -353,10 +353,11 @@ def _time(moment: datetime | None) -> str | None:
 
 
 def _alert_files(catalogue: Catalogue, namespace: str) -> dict[str, str]:
-    """File name -> text, one file for each alert."""
+    """File name -> text, one file for each alert; those of a namespace are for one machine."""
     return {
         f"{kebab(entry.name)}.yaml": GENERATED + rule_file([alert_group(entry, namespace)])
         for entry in catalogue
+        if namespace == NAMESPACE_TOKEN or entry.needs != "operator"  # none runs there
     }
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.rules.test_rules import promtool  # noqa: F401 - a fixture
 
 from threshold_operator.model import Comparator
 from threshold_operator.replay import Replay, Terms
@@ -75,7 +74,7 @@ def cases() -> Iterator[Case]:
         yield Case(f"Case{number}", terms, list(walk(chance)))
 
 
-def test_the_replay_fires_when_prometheus_does(promtool: str, tmp_path: Path) -> None:  # noqa: F811
+def test_the_replay_fires_when_prometheus_does(promtool: str, tmp_path: Path) -> None:
     alerts = list(cases())
     firing = {case.name: list(case.firing()) for case in alerts}
     checks = [

@@ -71,6 +71,13 @@ def test_the_chart_ships_the_generated_rules_for_its_namespace(helm: Helm) -> No
     assert list(shipped) == ["stocks.gateway"]
 
 
+def test_nobody_is_paged_for_an_operator_that_is_not_wanted(helm: Helm) -> None:
+    rule = only(helm.render("operator.enabled=false"), "PrometheusRule", "stocks-alerts")
+    shipped = {group["name"] for group in rule["spec"]["groups"]}
+    wanted = {group["name"] for group in groups_of(*RULES)} | {"stocks.gateway"}
+    assert wanted - shipped == {"stocks.StocksOperatorDown", "stocks.StocksThresholdNotEffective"}
+
+
 def test_no_token_is_left(default: list[Manifest]) -> None:
     # The operator reads the catalogue with its tokens, and fills them in itself.
     sent = [m for m in default if m["metadata"]["name"] != "stocks-operator-catalogue"]

@@ -22,7 +22,7 @@ ENTRY: dict[str, Any] = {
     "signal": {"name": "stocks:disk_free:ratio", "expr": 'free{namespace="__NAMESPACE__"}'},
     "scope": "persistentvolumeclaim",
     "bounds": {"min": 0, "max": 1},
-    "absent": "No volume.",
+    "absent": {"means": "silent", "because": "No volume."},
     "tiers": {"warning": {"threshold": 0.2, "for": "5m"}, "critical": {"for": "5m"}},
 }
 
@@ -121,6 +121,11 @@ def test_an_alert_without_scope_takes_no_match(tmp_path: Path) -> None:
         ({"name": "diskSpace"}, "name"),
         ({"unit": "furlongs"}, "unit"),
         ({"surprise": 1}, "surprise"),
+        ({"absent": "No volume."}, "absent"),
+        ({"absent": {"means": "covered", "because": "."}}, "by must name the alert"),
+        ({"absent": {"means": "silent", "by": "X", "because": "."}}, "by must name the alert"),
+        ({"absent": {"means": "covered", "by": "StocksX", "because": "."}}, "StocksX is no alert"),
+        ({"needs": "luck"}, "needs"),
         ({"signal": {"name": "stocks:x:y", "expr": "free"}}, "must select namespace"),
         ({"tiers": {"warning": {"for": "5m"}}}, "warning and critical"),
         ({"tiers": {"warning": {"for": "soon"}, "critical": {"for": "5m"}}}, "must be a duration"),
@@ -136,6 +141,12 @@ def test_a_wrong_entry_is_named_with_its_field(
 ) -> None:
     with pytest.raises(CatalogueError, match=text):
         load(tmp_path, ENTRY | change)
+
+
+def test_an_alert_that_is_silent_itself_covers_nothing(tmp_path: Path) -> None:
+    absent = {"means": "covered", "by": "StocksSilent", "because": "."}
+    with pytest.raises(CatalogueError, match="StocksSilent is no alert that fires when absent"):
+        load(tmp_path, ENTRY | {"absent": absent}, ENTRY | {"name": "StocksSilent"})
 
 
 def test_an_alert_named_twice_is_refused(tmp_path: Path) -> None:
