@@ -18,7 +18,7 @@ from cluster.paths import HACK, REPO
 from cluster.steps import ClusterError, CommandError, Progress, Step
 
 HERE = HACK / "monitoring"
-EXAMPLES = REPO / "examples"
+EXAMPLES = REPO / "examples" / "alertmanager"
 NAMESPACE = "monitoring"
 STACK = "kube-prometheus-stack"
 STACK_CHARTS = "https://prometheus-community.github.io/helm-charts"

@@ -112,7 +112,7 @@ def _node_exporter(ports: Ports) -> Program:
 
 def alert_logger(ports: Ports) -> Program:
     """The receiver of every notification: it prints them."""
-    script = str(REPO / "examples" / "alert_logger.py")
+    script = str(REPO / "examples" / "alertmanager" / "alert_logger.py")
     command = [sys.executable, script, "--host", LOOPBACK, "--port", str(ports.logger)]
     return Program("alert-logger", command, url(ports.logger), dict(os.environ))
 

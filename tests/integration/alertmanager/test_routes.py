@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[3]
-LOCAL, CLUSTER = ROOT / "monitoring" / "alertmanager.yml", ROOT / "examples" / "alertmanager.yaml"
+LOCAL = ROOT / "monitoring" / "alertmanager.yml"
+CLUSTER = ROOT / "examples" / "alertmanager" / "alertmanager.yaml"
 
 
 def amtool(*arguments: str) -> str:
