@@ -5,11 +5,13 @@ import logging
 import re
 import socket
 import struct
+from collections.abc import Iterator
 from typing import Protocol
 
 from gateway_simulator import replies
 from gateway_simulator.fields import MalformedRequestError
 from gateway_simulator.gateway import Gateway
+from gateway_simulator.message_faults import kind_of, without_numbers
 from gateway_simulator.requests import Request, StartApi, decode
 from gateway_simulator.session import Session
 from gateway_simulator.wire import PREAMBLE, FrameReader, WireError, split_fields
@@ -56,6 +58,7 @@ class Connection(asyncio.Protocol):
         self._greeted = False
         self._session: Session | None = None
         self._backlog = bytearray()
+        self._late: list[bytes] = []
         self._hung = False
 
     # asyncio.Protocol
@@ -94,14 +97,15 @@ class Connection(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Send whole frames, unless a fault keeps them back."""
-        if self._transport is None or self._gateway.faults.mute:
-            return
-        if self._hung:
-            self._backlog += data
-            if len(self._backlog) > MAX_UNSENT:
-                self.close(reset=True)
-        else:
-            self._transport.write(data)
+        if self._transport is not None and not self._gateway.faults.mute:
+            for message in self._as_fated(data):
+                self._write(message)
+
+    def release(self) -> None:
+        """Send what was kept back and is not late any more."""
+        late, self._late = self._late, []
+        for message in late:
+            self.send(message)
 
     def hang(self, hung: bool) -> None:
         """Stop or resume reading and writing."""
@@ -126,6 +130,29 @@ class Connection(asyncio.Protocol):
         connected = transport.get_extra_info("socket")
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         transport.abort()
+
+    def _as_fated(self, data: bytes) -> Iterator[bytes]:
+        match self._gateway.faults.messages.fate(kind_of(data)):
+            case "lost":
+                return
+            case "late":
+                self._late.append(data)
+            case "twice":
+                yield from (data, data)
+            case "unset":
+                yield without_numbers(data)
+            case None:
+                yield data
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is None:
+            return
+        if self._hung:
+            self._backlog += data
+            if len(self._backlog) > MAX_UNSENT:
+                self.close(reset=True)
+        else:
+            self._transport.write(data)
 
     # Requests
 

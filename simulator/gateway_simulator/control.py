@@ -10,6 +10,7 @@ from gateway_simulator.contracts import Instrument, UnknownContractError
 from gateway_simulator.control_body import Body, InputError
 from gateway_simulator.gateway import Gateway
 from gateway_simulator.market import MAX_PRICE
+from gateway_simulator.message_faults import FATES, KINDS
 from gateway_simulator.state import state
 
 MAX_BODY = 64 * 1024
@@ -80,6 +81,9 @@ class Control:
             "price": (self._price, ("symbol", "price", "factor")),
             "system": (self._system, ("code",)),
             "hold-fills": (self._hold_fills, ("seconds",)),
+            "messages": (self._messages, ("fate", "kinds", "seconds")),
+            "lose-feeds": (self._lose_feeds, ()),
+            "delay-feeds": (self._delay_feeds, ("seconds",)),
         }
         for name, (action, fields) in actions.items():
             app.router.add_post(f"/faults/{name}", self._handler(action, fields))
@@ -160,6 +164,20 @@ class Control:
 
     def _hold_fills(self, body: Body) -> dict[str, object]:
         self._gateway.hold_fills(body.seconds_or_none())
+        return {}
+
+    def _messages(self, body: Body) -> dict[str, object]:
+        fate = body.choice("fate", FATES)
+        kinds = body.choices("kinds", tuple(KINDS))
+        self._gateway.faults.doom(kinds, fate, body.seconds_or_none())
+        return {}
+
+    def _lose_feeds(self, _body: Body) -> dict[str, object]:
+        self._gateway.lose_feeds()
+        return {}
+
+    def _delay_feeds(self, body: Body) -> dict[str, object]:
+        self._gateway.faults.delay_feeds(body.seconds_or_none())
         return {}
 
     def _instrument(self, field: str, symbol: str) -> Instrument:

@@ -3,6 +3,9 @@
 import json
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import TypeVar
+
+Word = TypeVar("Word", bound=str)
 
 MAX_SECONDS = 3600
 """The longest fault with an end: one hour."""
@@ -64,12 +67,23 @@ class Body:
             raise InputError(name, "must be true or false", _send(name, default))
         return value
 
-    def choice(self, name: str, choices: Sequence[str], default: str) -> str:
+    def choice(self, name: str, choices: Sequence[Word], default: Word | None = None) -> Word:
         """One of some words."""
         value = self._values.get(name, default)
-        if not isinstance(value, str) or value not in choices:
-            raise InputError(name, f"must be {_one_of(choices)}", _send(name, default))
-        return value
+        for word in choices:
+            if word == value:
+                return word
+        limit = f"must be {_one_of(choices)}"
+        raise InputError(name, limit, _send(name, default or choices[0]))
+
+    def choices(self, name: str, choices: Sequence[Word]) -> list[Word]:
+        """A list of some of these words, not empty."""
+        values = self._values.get(name)
+        chosen = [word for word in choices if isinstance(values, list) and word in values]
+        if not isinstance(values, list) or len(chosen) != len(values) or not chosen:
+            limit = f"must be a list of {_one_of(choices)}, each at most once"
+            raise InputError(name, limit, _send(name, [choices[0]]))
+        return chosen
 
     def text(self, name: str, longest: int, default: str | None = None) -> str:
         """A text that can be printed, not empty."""

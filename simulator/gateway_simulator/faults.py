@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway_simulator.message_faults import Fate, MessageFaults
+
 DeafMode = Literal["hung", "mute"]
 """hung: nothing is read, what was sent is done once hearing is back, late. mute: requests are
 carried out but their answers are lost."""
@@ -33,7 +35,9 @@ class Faults:
         self._deaf_until = -math.inf
         self._deaf_mode: DeafMode = "hung"
         self._fills_held_until = -math.inf
+        self._delayed_until = -math.inf
         self._stalled_until: dict[str, float] = {}
+        self.messages = MessageFaults(self._clock)
 
     def reject(self, orders: int, code: int, text: str) -> None:
         """Reject the next `orders` new orders; replaces what was left of an earlier call."""
@@ -94,6 +98,19 @@ class Faults:
         now, until = self._clock(), self._stalled_until
         return now < until.get(symbol, -math.inf) or now < until.get(ALL_SYMBOLS, -math.inf)
 
+    def delay_feeds(self, seconds: float | None) -> None:
+        """Tell delayed quotes to whoever subscribes from now on: the account has no live ones."""
+        self._delayed_until = self._until(seconds)
+
+    @property
+    def feeds_delayed(self) -> bool:
+        """Whether new subscriptions are delayed now."""
+        return self._clock() < self._delayed_until
+
+    def doom(self, kinds: Iterable[str], fate: Fate, seconds: float | None) -> None:
+        """Lose, keep back, repeat or empty messages of some kinds."""
+        self.messages.doom(kinds, fate, self._until(seconds))
+
     def in_force(self) -> dict[str, object]:
         """Faults in force with the seconds left (null: until cleared), ready for JSON."""
         now = self._clock()
@@ -106,11 +123,15 @@ class Faults:
             faults["deaf"] = {"seconds": _left(self._deaf_until, now), "mode": self._deaf_mode}
         if self.fills_held:
             faults["hold_fills"] = {"seconds": _left(self._fills_held_until, now)}
+        if self.feeds_delayed:
+            faults["delay_feeds"] = {"seconds": _left(self._delayed_until, now)}
         stalled = {
             one: _left(until, now) for one, until in self._stalled_until.items() if until > now
         }
         if stalled:
             faults["stall"] = stalled
+        if messages := self.messages.in_force():
+            faults["messages"] = messages
         return faults
 
     def _until(self, seconds: float | None) -> float:

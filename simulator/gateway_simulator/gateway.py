@@ -116,6 +116,12 @@ class Gateway:
         if code != 1100:
             self.publish(self.desk.exchange.reconnect())
 
+    def lose_feeds(self) -> None:
+        """A silent reset: market data and P&L stop, and nobody is told."""
+        for session in self.sessions.values():
+            session.quotes.lose()
+            session.account.lose_pnl()
+
     def hold_fills(self, seconds: float | None) -> None:
         """Accept orders and fill none, for some seconds or until faults are cleared."""
         self.faults.hold_fills(seconds)

@@ -123,6 +123,7 @@ class GatewaySimulator:
         """Let sockets follow the faults in force."""
         for connection in list(self._connections):
             connection.hang(self.gateway.faults.hung)
+            connection.release()
         async with self._listening:
             if self.gateway.faults.refusing:
                 self._stop_listening()

@@ -104,6 +104,11 @@ class SessionAccount:
         """Stop telling."""
         self._pnl_single.pop(request.request_id, None)
 
+    def lose_pnl(self) -> None:
+        """Forget the subscriptions to P&L."""
+        self._pnl.clear()
+        self._pnl_single.clear()
+
     # What happens by itself
 
     def on_trade(self, position: Position) -> None:

@@ -13,6 +13,9 @@ MAX_LINES = 100
 """Market data lines of one client: as many as a plain account has at the real gateway."""
 
 
+_DELAYED = (3, 4)
+
+
 @dataclass(frozen=True)
 class Line:
     """A market data subscription: live, or in the delayed family of ticks."""
@@ -55,9 +58,10 @@ class SessionQuotes:
         instrument = self._client.find(self._desk, number, request.contract)
         if instrument is None or not self._has_room(number):
             return
-        line = Line(instrument, delayed=self._data_type in (3, 4))
+        data_type = self._entitled_type()
+        line = Line(instrument, delayed=data_type in _DELAYED)
         self._client.send(replies.tick_parameters(number))
-        self._client.send(replies.market_data_type(number, self._data_type))
+        self._client.send(replies.market_data_type(number, data_type))
         told = self._tell_quote(number, line)
         if request.snapshot:
             self._client.send(replies.snapshot_end(number))
@@ -88,6 +92,11 @@ class SessionQuotes:
         """Forget all subscriptions, as code 1101 says."""
         self._lines.clear()
         self._behind.clear()
+
+    def _entitled_type(self) -> int:
+        """Who asks for live data that the account doesn't have, is told delayed data."""
+        asked = self._data_type
+        return asked + 2 if self._desk.faults.feeds_delayed and asked not in _DELAYED else asked
 
     def _is_fed(self, line: Line) -> bool:
         desk, symbol = self._desk, line.instrument.symbol

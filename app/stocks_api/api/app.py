@@ -7,6 +7,7 @@ from typing import Protocol
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
 
 from stocks_api import __version__
 from stocks_api.api import kill_switch, problems, resolutions, routes, system
@@ -46,7 +47,8 @@ class Services:
 
 def create_app(services: Services, lifespan: Lifespan) -> FastAPI:
     """The application; `lifespan` starts and ends what runs beside the requests."""
-    app = FastAPI(
+    app = FastAPIOffline(  # its pages need no other host
+        redoc_url=None,
         title="stocks-fastapi",
         summary="Stock orders through Interactive Brokers",
         version=__version__,

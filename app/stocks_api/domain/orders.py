@@ -190,6 +190,11 @@ class Order:
         """Whether anything can still happen to it in the ordinary course."""
         return self.status in _OPEN
 
+    @property
+    def fills_missing(self) -> bool:
+        """Whether more is filled than its executions tell."""
+        return sum((fill.quantity for fill in self.fills), ZERO) < self.filled_quantity
+
     def yields_to(self, actor: Actor) -> bool:
         """Whether this actor may change or cancel it."""
         return actor.any_order or actor.name == self.client

@@ -92,6 +92,7 @@ class OrderWriter:
         self._sent: dict[str, float] = {}  # order id -> monotonic seconds, while it is open
         self._waiters: dict[str, list[_Waiter]] = {}
         self._unresolved: set[str] = set()
+        self._fills_missing: dict[str, float] = {}  # order id -> monotonic seconds
         self._reconciling = 0
 
     @property
@@ -101,8 +102,8 @@ class OrderWriter:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether any order is unresolved."""
-        return bool(self._unresolved)
+        """Whether the gateway may know more: of an unresolved order, or of missing executions."""
+        return bool(self._unresolved or self._fills_missing)
 
     def intend(self, order_id: str) -> None:
         """The order is about to be committed: no reconciliation may judge it yet."""
@@ -213,7 +214,13 @@ class OrderWriter:
                 unknown = _unresolved(order, "the gateway does not know this order")
                 await self._save(order, unknown, None)
         self._metrics.unresolved_orders(len(self._unresolved))
+        self._expect_no_fills_from_before(snapshot.asked_at)
         self._reconciling -= 1
+
+    def _expect_no_fills_from_before(self, asked_at: float) -> None:
+        """The gateway was asked: executions that it did not tell, it does not have."""
+        missing = self._fills_missing.items()
+        self._fills_missing = {order_id: since for order_id, since in missing if since > asked_at}
 
     def _predates(self, order: Order, snapshot: Snapshot) -> bool:
         """Whether the gateway should have known the order when it was asked."""
@@ -242,6 +249,7 @@ class OrderWriter:
             self._sent.pop(order.id, None)
         self._tell(order)
         self._track_unresolved(order)
+        self._track_fills(order)
         for waiter in self._waiters.get(order.id, ()):
             if waiter.until(order):
                 waiter.event.set()
@@ -252,6 +260,13 @@ class OrderWriter:
         else:
             self._unresolved.discard(order.id)
         self._metrics.unresolved_orders(len(self._unresolved))
+
+    def _track_fills(self, order: Order) -> None:
+        """An execution may be lost, or only late; so it is asked for at the next occasion."""
+        if order.fills_missing:
+            self._fills_missing.setdefault(order.id, time.monotonic())
+        else:
+            self._fills_missing.pop(order.id, None)
 
 
 def _unresolved(order: Order, reason: str) -> Order:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -92,6 +93,17 @@ class Api:
     ) -> httpx.Response:
         return await self.http.post("/v1/orders", json=order, headers=_headers(key) | headers)
 
+    async def orders(self) -> list[dict[str, Any]]:
+        """The newest 200."""
+        found: list[dict[str, Any]] = (await self.json("/v1/orders?limit=200"))["orders"]
+        return found
+
+    async def switch(self, method: str, key: str | None = ADMIN, **body: object) -> httpx.Response:
+        """The kill switch: GET, POST or DELETE."""
+        return await self.http.request(
+            method, "/v1/kill-switch", headers=_headers(key), json=body or None
+        )
+
     async def place(self, order: dict[str, Any]) -> dict[str, Any]:
         answer = await self.post(order)
         assert answer.status_code in (201, 202), answer.text
@@ -172,15 +184,27 @@ class Simulator:
     async def heal(self) -> None:
         await self._http.delete("/faults")
 
+    async def state(self) -> Any:
+        """Everything that it tells of itself."""
+        return (await self._http.get("/state")).json()
+
     async def clients(self) -> list[Any]:
         """Sessions that are open now."""
-        found: list[Any] = (await self._http.get("/state")).json()["clients"]
+        found: list[Any] = (await self.state())["clients"]
         return found
 
     async def orders(self) -> list[Any]:
         """Orders that reached it."""
-        found: list[Any] = (await self._http.get("/state")).json()["orders"]
+        found: list[Any] = (await self.state())["orders"]
         return found
+
+    async def arrived(self) -> Counter[str]:
+        """How often each of our orders reached it."""
+        return Counter(order["order_ref"] for order in await self.orders())
+
+    async def received(self, request: str) -> int:
+        """How many requests of this kind it was sent."""
+        return int((await self.state())["received"].get(request, 0))
 
 
 @asynccontextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from typing import Any
 
 import pytest
 from tests.integration.api.conftest import RESTING_BUY, Api, Simulator, patient, until
@@ -22,14 +21,11 @@ def settings(settings: Settings) -> Settings:
     return patient(settings)
 
 
-async def all_orders(api: Api) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = (await api.json("/v1/orders?limit=200"))["orders"]
-    return found
-
-
-async def arrived(simulator: Simulator) -> Counter[str]:
-    """How often each of our orders reached the gateway."""
-    return Counter(order["order_ref"] for order in await simulator.orders())
+async def arrived_before_the_next(api: Api, simulator: Simulator) -> Counter[str]:
+    """What reached the gateway before an order placed now: first in, first out."""
+    last = (await api.place(RESTING_BUY))["id"]
+    arrived = await until(simulator.arrived, lambda arrived: last in arrived)
+    return arrived - Counter([last])
 
 
 async def test_a_burst_goes_out_below_the_gateways_limit_while_the_link_stays_verified(
@@ -39,8 +35,8 @@ async def test_a_burst_goes_out_below_the_gateways_limit_while_the_link_stays_ve
     answers = await asyncio.gather(*(api.post(RESTING_BUY) for _ in range(BURST)))
     assert {answer.status_code for answer in answers} == {201}
     assert time.monotonic() - started > 2  # 40, 40, 20
-    assert set((await arrived(simulator)).values()) == {1}
-    assert len(await arrived(simulator)) == BURST
+    assert set((await simulator.arrived()).values()) == {1}
+    assert len(await simulator.arrived()) == BURST
     assert await api.count("ib_disconnects_total", reason="unresponsive") == 0
 
 
@@ -55,8 +51,8 @@ async def test_a_reset_in_mid_burst_loses_no_order_and_doubles_none(
     await api.until_metric("ib_disconnects_total", 1, reason="closed")
     await api.until_ready()
 
-    orders = {order["id"]: order for order in await all_orders(api)}
-    reached = await arrived(simulator)
+    orders = {order["id"]: order for order in await api.orders()}
+    reached = await simulator.arrived()
     assert set(reached.values()) == {1}
     assert set(reached) <= set(orders)
     for answer in answers:
@@ -70,8 +66,7 @@ async def test_a_reset_in_mid_burst_loses_no_order_and_doubles_none(
         assert (order["status"] == "rejected") == order["reason"].startswith(NOT_SENT)
     assert len(reached) >= 20
 
-    await asyncio.sleep(3)  # longer than what waited would have taken
-    assert await arrived(simulator) == reached
+    assert await arrived_before_the_next(api, simulator) == reached
 
 
 async def test_what_waited_when_the_link_dropped_is_not_sent_when_it_is_back(
@@ -79,15 +74,14 @@ async def test_what_waited_when_the_link_dropped_is_not_sent_when_it_is_back(
 ) -> None:
     monkeypatch.setattr(outbox, "ORDERS", 4)  # so that all are committed while most wait
     burst = [asyncio.create_task(api.post(RESTING_BUY)) for _ in range(60)]
-    await until(lambda: all_orders(api), lambda orders: len(orders) == 60)
+    await until(api.orders, lambda orders: len(orders) == 60)
     await simulator.inject("drop")
-    at_drop = await arrived(simulator)
+    at_drop = await simulator.arrived()
     assert len(at_drop) < 60
     await asyncio.gather(*burst)
     await api.until_metric("ib_disconnects_total", 1, reason="closed")
     await api.until_ready()
-    await asyncio.sleep(2)
-    assert await arrived(simulator) == at_drop
+    assert await arrived_before_the_next(api, simulator) == at_drop
 
 
 async def test_an_order_that_waits_for_its_turn_can_be_cancelled(
@@ -101,4 +95,4 @@ async def test_an_order_that_waits_for_its_turn_can_be_cancelled(
     answer = await api.delete(order["id"])
     assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
     await asyncio.gather(*burst)
-    assert order["id"] not in await arrived(simulator)
+    assert order["id"] not in await simulator.arrived()

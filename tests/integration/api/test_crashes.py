@@ -70,10 +70,6 @@ async def serving(folder: Path, simulator: Simulator) -> AsyncIterator[Process]:
             yield Process(http, kill)
 
 
-async def arrived(simulator: Simulator) -> Counter[str]:
-    return Counter(order["order_ref"] for order in await simulator.orders())
-
-
 async def until_gone(simulator: Simulator) -> None:
     """The gateway has noticed the end of the session, so its client id is free."""
     await until(simulator.clients, lambda clients: not clients)
@@ -88,7 +84,7 @@ async def test_killed_after_commit_before_send(tmp_path: Path, simulator: Simula
         api.kill()
         await asyncio.gather(*burst, return_exceptions=True)
     await until_gone(simulator)
-    sent = await arrived(simulator)
+    sent = await simulator.arrived()
     assert set(sent.values()) == {1}
 
     async with serving(tmp_path, simulator) as again:
@@ -99,7 +95,7 @@ async def test_killed_after_commit_before_send(tmp_path: Path, simulator: Simula
         await until(again.statuses, lambda found: found == expected)
         doubtful = len(committed) - len(sent)
         assert await again.metric("orders_unresolved") == doubtful
-        assert await arrived(simulator) == sent  # nothing of it was sent again
+        assert await simulator.arrived() == sent  # nothing of it was sent again
 
         # Every client asks again with its key: who was committed is answered, not repeated.
         answers = await asyncio.gather(*(again.post(RESTING_BUY, f"k{n}") for n in range(BURST)))
@@ -107,7 +103,7 @@ async def test_killed_after_commit_before_send(tmp_path: Path, simulator: Simula
         ids = Counter(answer.json()["id"] for answer in answers)
         assert len(ids) == BURST
         assert set(committed) <= set(ids)
-        reached = await arrived(simulator)
+        reached = await simulator.arrived()
         assert set(reached.values()) == {1}
         assert len(reached) == BURST - doubtful
 
@@ -138,8 +134,8 @@ async def test_killed_after_send_before_acknowledgement(
         assert await again.metric("orders_total", **market) == 1
         (filled,) = [one for one in await again.orders() if one["status"] == "filled"]
         assert [fill["quantity"] for fill in filled["fills"]] == ["10"]
-    assert set((await arrived(simulator)).values()) == {1}
-    assert len(await arrived(simulator)) == 2
+    assert set((await simulator.arrived()).values()) == {1}
+    assert len(await simulator.arrived()) == 2
 
 
 async def test_killed_while_orders_wait_for_their_fill(
@@ -162,4 +158,4 @@ async def test_killed_while_orders_wait_for_their_fill(
         assert await again.metric("orders_total", **market, status="filled") == 5
         assert await again.metric("orders_total", **market, status="accepted") == 0
         assert await again.metric("position_size", symbol="AAPL") == 50
-    assert set((await arrived(simulator)).values()) == {1}
+    assert set((await simulator.arrived()).values()) == {1}

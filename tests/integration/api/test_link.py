@@ -223,7 +223,10 @@ async def test_a_gateway_cut_off_from_its_servers_takes_no_orders_until_restored
     await until_down(api)
     assert (await api.post(MARKET_BUY)).status_code == 503
     stood = await api.count("ib_last_roundtrip_timestamp_seconds")
-    await asyncio.sleep(1.2)  # two probes are answered meanwhile, and prove nothing
+    asked = await simulator.received("RequestCurrentTime")
+    await until(  # two round trips at least are answered meanwhile, and prove nothing
+        lambda: simulator.received("RequestCurrentTime"), lambda now: now >= asked + 3
+    )
     assert await api.count("ib_connection_status") == 0
     assert await api.count("ib_last_roundtrip_timestamp_seconds") == stood
     await simulator.inject("system", code=restored)

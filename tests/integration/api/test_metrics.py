@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 from typing import Any
 
@@ -176,6 +177,16 @@ async def test_every_answer_has_the_id_of_its_request(api: Api) -> None:
     assert len(strange.headers["x-request-id"]) == 32
     refused = await api.http.get("/v1/pnl")
     assert refused.headers["x-request-id"]
+
+
+async def test_the_documentation_needs_no_other_host(api: Api) -> None:
+    page = (await api.http.get("/docs")).text
+    assert "://" not in page
+    parts = set(re.findall(r'(?:src|href)="([^"]+)"', page))
+    assert len(parts) == 3  # script, style and icon
+    for part in parts:
+        answer = await api.http.get(part)
+        assert (answer.status_code, len(answer.content) > 500) == (200, True), part
 
 
 async def test_metrics_and_health_need_no_key(api: Api) -> None:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 from ib_insync import IB, MarketOrder, Stock
-from tests.integration.simulator.support import Control, until
+from tests.integration.simulator.support import Clients, Control, until
 
 ACCOUNT = "DU1234567"
 
@@ -73,7 +73,7 @@ async def test_realised_profit_adds_up(ib: IB, aapl: Stock, control: Control) ->
     assert value(ib, "TotalCashValue") == pytest.approx(1_000_000 + realised)
 
 
-async def test_pnl_is_streamed_until_cancelled(ib: IB, aapl: Stock) -> None:
+async def test_pnl_is_streamed_until_cancelled(ib: IB, clients: Clients, aapl: Stock) -> None:
     updates: list[object] = []
     ib.pnlEvent += updates.append
     ib.pnlSingleEvent += updates.append
@@ -84,7 +84,11 @@ async def test_pnl_is_streamed_until_cancelled(ib: IB, aapl: Stock) -> None:
     ib.cancelPnLSingle(ACCOUNT, "", aapl.conId)
     await asyncio.wait_for(ib.reqCurrentTimeAsync(), 20)
     count = len(updates)
-    await asyncio.sleep(1.5)  # one and a half of its periods
+    others: list[object] = []
+    other = await clients.connect(client_id=2)
+    other.pnlEvent += others.append
+    other.reqPnL(ACCOUNT)
+    await until(lambda: len(others) >= 3)  # the first at once, then one each second
     assert len(updates) == count
 
 

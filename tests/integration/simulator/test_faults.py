@@ -5,7 +5,11 @@ import asyncio
 
 import pytest
 from ib_insync import IB, LimitOrder, MarketOrder, Stock
+from ib_insync.util import UNSET_DOUBLE as UNSET
 from tests.integration.simulator.support import Clients, Control, last_tick, until
+
+
+TEXT = "1.7976931348623157E308"
 
 
 def codes_of(ib: IB) -> list[int]:
@@ -169,3 +173,72 @@ async def test_a_cancel_without_a_link_waits_for_it(ib: IB, aapl: Stock, control
     assert trade.orderStatus.status == "PendingCancel"
     await control.fault("system", code=1102)
     await until(lambda: trade.orderStatus.status == "Cancelled")
+
+
+async def test_messages_of_a_kind_are_late_until_the_fault_ends(
+    ib: IB, aapl: Stock, control: Control
+) -> None:
+    answer = await control.fault("messages", fate="late", kinds=["commission"])
+    assert answer["faults"]["messages"] == {"commission": "late"}
+    trade = ib.placeOrder(aapl, MarketOrder("BUY", 1))
+    await until(lambda: trade.isDone() and trade.fills)
+    assert await answers(ib, 20)
+    assert trade.fills[0].commissionReport.commission == 0
+    await control.clear()
+    await until(lambda: trade.fills[0].commissionReport.commission > 0)
+
+
+async def test_messages_of_a_kind_are_lost_or_said_twice(
+    ib: IB, aapl: Stock, control: Control
+) -> None:
+    heard: list[str] = []
+    ib.openOrderEvent += lambda _trade: heard.append("open order")
+    ib.commissionReportEvent += lambda *_: heard.append("commission")
+    await control.fault("messages", fate="lost", kinds=["commission"])
+    await control.fault("messages", fate="twice", kinds=["open-order"])
+    trade = ib.placeOrder(aapl, LimitOrder("BUY", 1, 1))
+    await until(lambda: heard == ["open order"] * 2)
+    ib.cancelOrder(trade.order)
+    await until(trade.isDone)
+    trade = ib.placeOrder(aapl, MarketOrder("BUY", 1))
+    await until(trade.isDone)
+    assert await answers(ib, 20)
+    assert "commission" not in heard
+
+
+async def test_numbers_that_are_not_set_are_the_clients_sentinel(
+    ib: IB, aapl: Stock, control: Control
+) -> None:
+    kinds = ["pnl", "commission", "account-value", "account-update-multi"]
+    await control.fault("messages", fate="unset", kinds=kinds)
+    pnl = ib.reqPnL("DU1234567")
+    await until(lambda: pnl.dailyPnL == UNSET)
+    assert (pnl.unrealizedPnL, pnl.realizedPnL) == (UNSET, UNSET)
+    trade = ib.placeOrder(aapl, MarketOrder("BUY", 1))
+    await until(trade.isDone)
+    await until(lambda: {one.value for one in ib.accountValues() if one.tag == "SMA"} == {TEXT})
+
+
+async def test_lost_feeds_stop_without_a_word_until_they_are_asked_for_again(
+    ib: IB, aapl: Stock, control: Control
+) -> None:
+    codes = codes_of(ib)
+    ticker = ib.reqMktData(aapl)
+    await until(lambda: ticker.time)
+    codes.clear()
+    await control.fault("lose-feeds")
+    last_seen = last_tick(ticker)
+    await control.fault("price", symbol="AAPL", factor=1.1)
+    assert await answers(ib, 20)
+    assert (last_tick(ticker), codes) == (last_seen, [])
+    again = ib.reqMktData(Stock("AAPL", "SMART", "USD"))
+    await until(lambda: again.time)
+
+
+async def test_an_account_without_live_data_is_told_delayed_data(
+    ib: IB, aapl: Stock, control: Control
+) -> None:
+    await control.fault("delay-feeds")
+    ticker = ib.reqMktData(aapl)
+    await until(lambda: ticker.last == ticker.last)  # a number, that equals itself
+    assert ticker.marketDataType == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -213,6 +214,21 @@ def test_a_decision_ends_what_is_in_doubt_and_the_gateways_word_comes_before_it(
         assert store.orders["a"].history[-1].detail == "resolved by officer"
         assert store.orders["b"].status is S.ACCEPTED
         assert shown.unresolved == 0
+
+    clock.run(scenario())
+
+
+def test_executions_that_do_not_come_are_asked_for_once() -> None:
+    async def scenario() -> None:
+        store, shown = Store(order("a", S.ACCEPTED)), Shown()
+        async with writing(store, shown) as writer:
+            assert not writer.in_doubt
+            writer.record(fact("a", S.FILLED))
+            await writer.drain()
+            assert writer.in_doubt
+            writer.reconcile(Snapshot(asked_at=time.monotonic(), facts=()))
+            await writer.drain()
+            assert not writer.in_doubt  # whatever it said: there is nothing more to hear
 
     clock.run(scenario())
 
