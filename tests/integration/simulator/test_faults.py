@@ -8,7 +8,6 @@ from ib_insync import IB, LimitOrder, MarketOrder, Stock
 from ib_insync.util import UNSET_DOUBLE as UNSET
 from tests.integration.simulator.support import Clients, Control, last_tick, until
 
-
 TEXT = "1.7976931348623157E308"
 
 
