@@ -222,13 +222,14 @@ def test_executions_that_do_not_come_are_asked_for_once() -> None:
     async def scenario() -> None:
         store, shown = Store(order("a", S.ACCEPTED)), Shown()
         async with writing(store, shown) as writer:
-            assert not writer.in_doubt
+            in_doubt = [writer.in_doubt]
             writer.record(fact("a", S.FILLED))
             await writer.drain()
-            assert writer.in_doubt
+            in_doubt.append(writer.in_doubt)
             writer.reconcile(Snapshot(asked_at=time.monotonic(), facts=()))
             await writer.drain()
-            assert not writer.in_doubt  # whatever it said: there is nothing more to hear
+            in_doubt.append(writer.in_doubt)  # it told nothing more: there is nothing to hear
+            assert in_doubt == [False, True, False]
 
     clock.run(scenario())
 
