@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import promql_parser
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
@@ -46,6 +47,15 @@ class Signal(_Strict):
     def _selects_the_release(self) -> Self:
         if f'namespace="{NAMESPACE_TOKEN}"' not in self.expr:
             raise ValueError(f'expr must select namespace="{NAMESPACE_TOKEN}"')
+        return self
+
+    @model_validator(mode="after")
+    def _parses(self) -> Self:
+        """One that doesn't would make Prometheus refuse every rule beside it."""
+        try:
+            promql_parser.parse(self.expr)
+        except ValueError as error:
+            raise ValueError(f"expr isn't PromQL: {error}") from error
         return self
 
 
@@ -104,6 +114,18 @@ class Entry(_Strict):
         problems = list(self._number_problems(self.tiers))
         if problems:
             raise ValueError("; ".join(str(problem) for problem in problems))
+        return self
+
+    @model_validator(mode="after")
+    def _says_what_it_can_fill_in(self) -> Self:
+        if "{" in self.summary:
+            raise ValueError("summary must be a static sentence; the numbers go to description")
+        used, known = set(re.findall(r"\{(.*?)\}", self.description)), {"value", "limit"}
+        if not known <= used:
+            raise ValueError("description must show {value} and {limit}")
+        if unknown := used - known - {self.scope}:
+            fields = ", ".join(f"{{{name}}}" for name in sorted(unknown))
+            raise ValueError(f"description can't fill in {fields}")
         return self
 
     @property
@@ -186,10 +208,13 @@ class Catalogue:
     """The entries by alert name, in the order of the file."""
 
     def __init__(self, entries: list[Entry]) -> None:
-        names = [entry.name for entry in entries]
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            raise CatalogueError(f"alerts named twice: {', '.join(sorted(twice))}")
+        for what, names in {
+            "alerts": [entry.name for entry in entries],
+            "signals": [entry.signal.name for entry in entries],
+        }.items():
+            twice = {name for name in names if names.count(name) > 1}
+            if twice:
+                raise CatalogueError(f"{what} named twice: {', '.join(sorted(twice))}")
         self._entries = {entry.name: entry for entry in entries}
         for entry in entries:
             self._check_cover(entry)
@@ -217,7 +242,7 @@ class Catalogue:
         """
         try:
             document = yaml.safe_load(path.read_text())
-            return cls([_entry(raw) for raw in document["alerts"]])
+            return cls([parse_entry(raw) for raw in document["alerts"]])
         except (OSError, yaml.YAMLError, KeyError, TypeError, CatalogueError) as error:
             raise CatalogueError(f"{path}: {error}") from error
 
@@ -231,7 +256,11 @@ class Catalogue:
         return list(entry.problems(threshold))
 
 
-def _entry(raw: Any) -> Entry:
+def parse_entry(raw: Any) -> Entry:
+    """One entry as YAML gives it.
+
+    :raises CatalogueError: naming the entry and each wrong field.
+    """
     try:
         return Entry.model_validate(raw)
     except ValidationError as error:

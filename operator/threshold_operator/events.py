@@ -8,7 +8,6 @@ from typing import Any
 from uuid import uuid4
 
 from threshold_operator.manifest import MANAGER
-from threshold_operator.model import API_VERSION, KIND
 from threshold_operator.status import rfc3339
 
 Body = Mapping[str, Any]
@@ -18,15 +17,15 @@ LONGEST_MESSAGE = 1024
 
 
 def event(body: Body, level: str, reason: str, message: str, now: datetime) -> dict[str, Any]:
-    """One Event about an AlertThreshold; ``level`` is Normal or Warning."""
+    """One Event about an object; ``level`` is Normal or Warning."""
     meta = body["metadata"]
     return {
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {"name": f"{meta['name']}.{uuid4().hex[:16]}", "namespace": meta["namespace"]},
         "involvedObject": {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
+            "apiVersion": body["apiVersion"],
+            "kind": body["kind"],
             "name": meta["name"],
             "namespace": meta["namespace"],
             "uid": meta["uid"],

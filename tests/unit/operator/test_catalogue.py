@@ -25,6 +25,7 @@ ENTRY: dict[str, Any] = {
     "absent": {"means": "silent", "because": "No volume."},
     "tiers": {"warning": {"threshold": 0.2, "for": "5m"}, "critical": {"for": "5m"}},
 }
+OTHER = {"name": "stocks:other:ratio", "expr": 'other{namespace="__NAMESPACE__"}'}
 
 
 def load(tmp_path: Path, *entries: dict[str, Any]) -> Catalogue:
@@ -107,7 +108,7 @@ def test_a_problem_names_field_limit_and_fix(
 
 
 def test_an_alert_without_scope_takes_no_match(tmp_path: Path) -> None:
-    entry = {key: value for key, value in ENTRY.items() if key != "scope"}
+    entry = ENTRY | {"scope": None, "description": "{value} is free, below {limit}."}
     found = load(tmp_path, entry).problems(
         threshold(warning={"threshold": 0.1}, match={"symbol": "TSLA"})
     )
@@ -127,6 +128,13 @@ def test_an_alert_without_scope_takes_no_match(tmp_path: Path) -> None:
         ({"absent": {"means": "covered", "by": "StocksX", "because": "."}}, "StocksX is no alert"),
         ({"needs": "luck"}, "needs"),
         ({"signal": {"name": "stocks:x:y", "expr": "free"}}, "must select namespace"),
+        (
+            {"signal": {"name": "stocks:x:y", "expr": 'sum(a{namespace="__NAMESPACE__"}'}},
+            "isn't PromQL",
+        ),
+        ({"summary": "{value} is low"}, "summary must be a static sentence"),
+        ({"description": "{value} is low"}, r"must show \{value\} and \{limit\}"),
+        ({"description": "{value} of {limit} in {room}"}, r"can't fill in \{room\}"),
         ({"tiers": {"warning": {"for": "5m"}}}, "warning and critical"),
         ({"tiers": {"warning": {"for": "soon"}, "critical": {"for": "5m"}}}, "must be a duration"),
         (
@@ -146,7 +154,14 @@ def test_a_wrong_entry_is_named_with_its_field(
 def test_an_alert_that_is_silent_itself_covers_nothing(tmp_path: Path) -> None:
     absent = {"means": "covered", "by": "StocksSilent", "because": "."}
     with pytest.raises(CatalogueError, match="StocksSilent is no alert that fires when absent"):
-        load(tmp_path, ENTRY | {"absent": absent}, ENTRY | {"name": "StocksSilent"})
+        load(
+            tmp_path, ENTRY | {"absent": absent}, ENTRY | {"name": "StocksSilent", "signal": OTHER}
+        )
+
+
+def test_two_alerts_never_write_the_same_signal(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match="signals named twice: stocks:disk_free:ratio"):
+        load(tmp_path, ENTRY, ENTRY | {"name": "StocksOther"})
 
 
 def test_an_alert_named_twice_is_refused(tmp_path: Path) -> None:
