@@ -51,7 +51,8 @@ def test_the_gateway_is_said_to_be_simulated(stack: Stack) -> None:
     assert "SIMULATED" in stack.api.get("/healthz").text
 
 
-def test_the_dashboard_is_where_the_sidecar_looks(stack: Stack) -> None:
+def test_the_dashboards_are_where_the_sidecar_looks(stack: Stack) -> None:
     found = stack.items("configmaps", "grafana_dashboard=1")
     dashboards = [json.loads(text) for item in found for text in item["data"].values()]
-    assert [bool(dashboard["uid"] and dashboard["panels"]) for dashboard in dashboards] == [True]
+    assert len(dashboards) == 6
+    assert all(dashboard["uid"] and dashboard["panels"] for dashboard in dashboards)
