@@ -11,7 +11,7 @@ import logging
 import platform
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack
 from itertools import chain, repeat
 from typing import Any, cast
@@ -23,9 +23,11 @@ from prometheus_client import CollectorRegistry
 
 from threshold_operator.catalogue import Catalogue
 from threshold_operator.health import Health, Metrics, application
+from threshold_operator.history import History
 from threshold_operator.kube import RULES, Kube
 from threshold_operator.manifest import MANAGED_BY, MANAGER, RULE_GROUP, RULE_VERSION
 from threshold_operator.model import GROUP, PLURAL, VERSION
+from threshold_operator.previews import Previews
 from threshold_operator.probe import Probe
 from threshold_operator.prometheus import Prometheus
 from threshold_operator.reconciler import Reconciler
@@ -51,15 +53,19 @@ async def _serve(settings: Settings, catalogue: Catalogue) -> None:
     async with AsyncExitStack() as stack:
         kube = await Kube.connect(settings.namespace)
         stack.push_async_callback(kube.close)
-        probe = Probe(await _witness(settings, stack), started=time.monotonic())
+        prometheus = await _prometheus(settings, stack)
+        probe = Probe(prometheus, started=time.monotonic())
+        past = History(prometheus) if prometheus else None
+        previews = Previews(past, catalogue, store.touch)
         reconciler = Reconciler(
-            kube, probe, catalogue, store, settings.rule_labels, health, metrics
+            kube, probe, catalogue, store, settings.rule_labels, health, metrics, previews
         )
         await _listen(settings, application(health, metrics), stack)
-        await _until_stopped(reconciler, store, _registry(store, health), settings)
+        work = (reconciler.run(), previews.run())
+        await _until_stopped(work, store, _registry(store, health), settings)
 
 
-async def _witness(settings: Settings, stack: AsyncExitStack) -> Prometheus | None:
+async def _prometheus(settings: Settings, stack: AsyncExitStack) -> Prometheus | None:
     if not settings.prometheus_url:
         return None
     session = await stack.enter_async_context(aiohttp.ClientSession())
@@ -75,12 +81,14 @@ async def _listen(settings: Settings, app: web.Application, stack: AsyncExitStac
 
 
 async def _until_stopped(
-    reconciler: Reconciler, store: Store, registry: kopf.OperatorRegistry, settings: Settings
+    work: Iterable[Coroutine[Any, Any, None]],
+    store: Store,
+    registry: kopf.OperatorRegistry,
+    settings: Settings,
 ) -> None:
-    """Whichever ends first ends the other: half an operator is worse than none."""
-    work = asyncio.create_task(reconciler.run())
-    watch = asyncio.create_task(_watch(store, registry, settings))
-    tasks = {work, watch}
+    """Whichever ends first ends the others: half an operator is worse than none."""
+    watch = _watch(store, registry, settings)
+    tasks = {asyncio.create_task(each) for each in (*work, watch)}
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from threshold_operator.catalogue import Entry
 from threshold_operator.model import AlertThreshold, Mode, Preview, Severity, Tier, duration
@@ -105,19 +105,24 @@ class Stage:
         )
 
 
-def window(threshold: AlertThreshold) -> timedelta | None:
-    """How far back the object wants to be replayed; None: not at all."""
+def window(threshold: AlertThreshold) -> str | None:
+    """How far back the object wants to be replayed, such as 7d; None: not at all."""
     wanted = threshold.spec.preview
     if wanted is None and threshold.spec.mode is Mode.PREVIEW:
         wanted = Preview()
-    return duration(wanted.window) if wanted else None
+    return wanted.window if wanted else None
+
+
+def in_force(accepted: Iterable[AlertThreshold], now: datetime) -> list[AlertThreshold]:
+    """Those whose numbers an alert that notifies reads at ``now``."""
+    return [a for a in accepted if a.spec.mode is Mode.ENFORCE and not a.expired(now)]
 
 
 def question(
-    threshold: AlertThreshold, entry: Entry, in_force: Collection[AlertThreshold]
+    threshold: AlertThreshold, entry: Entry, others: Collection[AlertThreshold]
 ) -> Question:
-    """The object's numbers beside those of the objects in force, else those of the catalogue."""
-    rivals = [each for each in in_force if each.spec.alert == entry.name]
+    """The object's numbers beside those in force, of ``others`` or else of the catalogue."""
+    rivals = [each for each in others if each.spec.alert == entry.name]
     return Question(
         signal=_selector(threshold, entry),
         scope=entry.scope or "",

@@ -41,6 +41,7 @@ from threshold_operator.manifest import (
 from threshold_operator.model import parse_time
 from threshold_operator.planner import Planner
 from threshold_operator.precedence import Decision
+from threshold_operator.previews import Previews
 from threshold_operator.probe import CALM_SECONDS, Probe
 from threshold_operator.status import (
     Status,
@@ -106,12 +107,13 @@ class Reconciler:
         rule_labels: Mapping[str, str],
         health: Health,
         metrics: Metrics,
+        previews: Previews,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cluster, self._probe, self._catalogue = cluster, probe, catalogue
         self._store, self._rule_labels = store, rule_labels
-        self._health, self._metrics = health, metrics
+        self._health, self._metrics, self._previews = health, metrics, previews
         self._now, self._clock = now, clock
         self._planner = Planner(store, catalogue)
         self._backoff, self._list_backoff = Backoff(), Backoff()
@@ -197,6 +199,7 @@ class Reconciler:
         """The objects to look at in this turn."""
         names = self._store.take_dirty() | self._backoff.take_due(self._clock())
         names |= self._planner.plan(self._now())
+        self._previews.want(self._planner.decisions.values())
         self._overrides = Overrides(self._planner.decisions.values(), self._now())
         if self._planner.decisions and self._clock() >= self._probe.due(eager=bool(self._waiting)):
             await self._probe.look(self._clock())
@@ -313,7 +316,10 @@ class Reconciler:
         if decision.accepted:
             verdict = obstacle or self._verdict(decision, before)
         state = self._state(decision, before)
-        return desired_status(decision, verdict, state, self._catalogue, before, self._now())
+        preview = self._previews.of(decision, before)
+        return desired_status(
+            decision, verdict, state, self._catalogue, before, self._now(), preview
+        )
 
     def _state(self, decision: Decision, before: Body) -> str:
         """Where nothing was heard for a moment only, what was known before."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from threshold_operator.catalogue import Catalogue
@@ -11,6 +11,7 @@ from threshold_operator.effect import NOT_CONFIGURED, PROPAGATING, Verdict
 from threshold_operator.manifest import rule_name
 from threshold_operator.model import AlertThreshold
 from threshold_operator.precedence import ACCEPTED, Decision
+from threshold_operator.preview import Outcome, Report, window
 
 Status = dict[str, Any]
 
@@ -27,6 +28,7 @@ _FIELDS = (
     "rule",
     "state",
     "tiers",
+    "preview",
 )
 
 
@@ -37,6 +39,7 @@ def desired_status(
     catalogue: Catalogue,
     previous: Mapping[str, Any],
     now: datetime,
+    preview: Mapping[str, Any] | None = None,
 ) -> Status:
     """The whole status; ``verdict`` is None where the newest generation isn't in force."""
     effective = verdict or Verdict("False", NOT_ACCEPTED, _not_accepted(decision))
@@ -45,6 +48,8 @@ def desired_status(
     status: Status = {"observedGeneration": decision.generation}
     if decision.in_force is not None:
         status |= {"state": state, **_in_force(decision.in_force, catalogue)}
+    if preview is not None:
+        status["preview"] = dict(preview)
     status["conditions"] = [
         _condition(kind, verdict, decision.generation, previous, now)
         for kind, verdict in verdicts.items()
@@ -83,6 +88,47 @@ def transitions(previous: Mapping[str, Any], wanted: Status) -> Iterator[tuple[s
 def rfc3339(moment: datetime) -> str:
     """A time as Kubernetes writes it, in UTC and whole seconds."""
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def preview_status(threshold: AlertThreshold, report: Report) -> Status:
+    """``status.preview``: what the object would have done, beside what happened without it."""
+    return {
+        **_previewed(threshold),
+        "time": _at(report.end),
+        "step": f"{report.step // 1000}s",
+        "coverage": round(report.coverage, 4),
+        "tiers": {
+            str(severity): {"new": _outcome(new), "inForce": _outcome(in_force)}
+            for severity, (new, in_force) in report.tiers.items()
+        },
+    }
+
+
+def failed_preview(threshold: AlertThreshold, message: str) -> Status:
+    """``status.preview`` where nothing could be found out."""
+    return {**_previewed(threshold), "message": message}
+
+
+def _previewed(threshold: AlertThreshold) -> Status:
+    return {"observedGeneration": threshold.generation, "window": window(threshold)}
+
+
+def _outcome(outcome: Outcome) -> Status:
+    status: Status = {
+        "episodes": outcome.episodes,
+        "minutesFiring": round(outcome.firing / 60_000, 2),
+    }
+    if outcome.threshold is not None:
+        status["threshold"] = outcome.threshold
+    if outcome.last is not None:
+        status["lastEpisode"] = {"start": _at(outcome.last.start)}
+        if not outcome.lasts:
+            status["lastEpisode"]["end"] = _at(outcome.last.end)
+    return status
+
+
+def _at(milliseconds: int) -> str:
+    return rfc3339(datetime.fromtimestamp(milliseconds / 1000, UTC))
 
 
 def _in_force(threshold: AlertThreshold, catalogue: Catalogue) -> Status:

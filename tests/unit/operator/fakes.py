@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,9 +15,12 @@ from threshold_operator.effect import Observation
 from threshold_operator.health import Health, Metrics
 from threshold_operator.kube import GoneError, KubeError
 from threshold_operator.manifest import MANAGED_BY, MANAGER
+from threshold_operator.preview import Outcome, Question, Report
+from threshold_operator.previews import Previews
 from threshold_operator.probe import Probe
 from threshold_operator.prometheus import PrometheusError
 from threshold_operator.reconciler import Reconciler
+from threshold_operator.replay import Episode
 from threshold_operator.store import Store
 
 Body = dict[str, Any]
@@ -134,6 +137,32 @@ class FakePrometheus:
         return self.seen
 
 
+class FakePast:
+    """Finds one episode of a minute for every tier, or what it is told; None: no answer."""
+
+    def __init__(self) -> None:
+        self.found: Callable[[Question, int, int], Report] | None = _one_minute
+        self.asked: list[Question] = []
+
+    async def preview(self, question: Question, window: int, now: int) -> Report:
+        self.asked.append(question)
+        if self.found is None:
+            raise PrometheusError("no answer within 20 s")
+        return self.found(question, window, now)
+
+
+def _one_minute(question: Question, window: int, now: int) -> Report:
+    last = Episode(now - 60_000, now - 1000)
+    tiers = {
+        severity: (
+            Outcome(tier.new.threshold, 1, 60_000, last, lasts=False),
+            Outcome(tier.in_force.threshold, 0, 0, None, lasts=False),
+        )
+        for severity, tier in question.tiers.items()
+    }
+    return Report(now - window, now, 15_000, 0.5, tiers)
+
+
 class Bench:
     """A reconciler and the world around it."""
 
@@ -142,6 +171,7 @@ class Bench:
         self.cluster = FakeCluster(self.clock)
         self.prometheus = FakePrometheus()
         self._asked = self.prometheus if prometheus else None
+        self.past = FakePast()
         self.restart()
 
     def restart(self) -> None:
@@ -149,6 +179,13 @@ class Bench:
         self.store = Store()
         self.metrics = Metrics(CollectorRegistry())
         self.health = Health(self.clock)
+        self.previews = Previews(
+            self.past if self._asked else None,
+            CATALOGUE,
+            self.store.touch,
+            now=self.clock.now,
+            clock=self.clock,
+        )
         self.reconciler = Reconciler(
             self.cluster,
             Probe(self._asked, started=self.clock()),
@@ -157,6 +194,7 @@ class Bench:
             {"release": "stack"},
             self.health,
             self.metrics,
+            self.previews,
             now=self.clock.now,
             clock=self.clock,
         )
