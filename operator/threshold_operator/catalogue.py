@@ -38,14 +38,14 @@ class _Strict(BaseModel):
 
 
 class Signal(_Strict):
-    """What is measured: one series per namespace, and per value of the scope label."""
+    """A recorded series: one per namespace, and per value of the scope label."""
 
     name: Annotated[str, Field(pattern=r"^stocks:[a-z0-9_]+:[a-z0-9_]+$")]
     expr: str
 
     @model_validator(mode="after")
     def _selects_the_release(self) -> Self:
-        if f'namespace="{NAMESPACE_TOKEN}"' not in self.expr:
+        if f'"{NAMESPACE_TOKEN}"' not in self.expr:
             raise ValueError(f'expr must select namespace="{NAMESPACE_TOKEN}"')
         return self
 
@@ -92,6 +92,7 @@ class Absence(_Strict):
 class Entry(_Strict):
     """One alert. ``description`` may use ``{value}``, ``{limit}`` and the scope label in braces.
 
+    ``helpers`` are recorded before the signal, which may read them.
     ``needs`` names a program without which the alert makes no sense, and isn't rendered.
     """
 
@@ -100,6 +101,7 @@ class Entry(_Strict):
     description: str
     unit: Annotated[str, Field(pattern=r"^(seconds|ratio|count|per_minute)$")]
     comparator: Comparator
+    helpers: tuple[Signal, ...] = ()
     signal: Signal
     scope: Annotated[str, Field(pattern=r"^[a-z_]+$")] | None = None
     bounds: Bounds

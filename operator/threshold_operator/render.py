@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from threshold_operator.catalogue import NAMESPACE_TOKEN, Entry
+from threshold_operator.catalogue import NAMESPACE_TOKEN, Entry, Signal
 from threshold_operator.model import DEFAULT_SOURCE, AlertThreshold, Comparator, Severity
 
 Rule = dict[str, Any]
@@ -37,7 +37,7 @@ _HUMANIZE = {
 def alert_group(entry: Entry, namespace: str = NAMESPACE_TOKEN) -> Group:
     """The four layers of one alert, in the order in which one evaluation must see them."""
     rules = [
-        _signal(entry),
+        *(_record(series) for series in (*entry.helpers, entry.signal)),
         *(
             _default(entry, severity)
             for severity in Severity
@@ -88,8 +88,8 @@ def number(value: float) -> str:
     return repr(int(value)) if value == int(value) else repr(value)
 
 
-def _signal(entry: Entry) -> Rule:
-    return {"record": entry.signal.name, "expr": entry.signal.expr.strip()}
+def _record(series: Signal) -> Rule:
+    return {"record": series.name, "expr": series.expr.strip()}
 
 
 def _default(entry: Entry, severity: Severity) -> Rule:

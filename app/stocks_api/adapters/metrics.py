@@ -277,22 +277,23 @@ class Metrics:
             ["symbol"],
             registry=registry,
         )
+        # Registered with their first values. A 0 in their place would be a P&L, and the true one a
+        # move of it, at every start; a ratio to a worth of 0 would mean nothing.
         self._unrealized = Gauge(
-            "pnl_unrealized_total", "Unrealised P&L, account currency.", registry=registry
+            "pnl_unrealized_total", "Unrealised P&L, account currency.", registry=None
         )
         self._realized = Gauge(
-            "pnl_realized_total", "Realised P&L of the day, account currency.", registry=registry
+            "pnl_realized_total", "Realised P&L of the day, account currency.", registry=None
         )
         self._daily = Gauge(
-            "pnl_daily_total", "P&L since the previous close, account currency.", registry=registry
+            "pnl_daily_total", "P&L since the previous close, account currency.", registry=None
         )
-        for symbol in self._symbols:
-            self._size.labels(symbol)
-        # Registered with its first value: ratios to a worth of 0 would mean nothing.
         self._worth = Gauge(
             "account_net_liquidation", "Worth of the account, account currency.", registry=None
         )
-        self._worth_known = False
+        self._unknown = {self._unrealized, self._realized, self._daily, self._worth}
+        for symbol in self._symbols:
+            self._size.labels(symbol)
 
     def positions(self, positions: Iterable[Position]) -> None:
         """All positions that are not flat; symbols off the watch list add up under `other`."""
@@ -310,22 +311,22 @@ class Metrics:
 
     def account_pnl(self, pnl: AccountPnl) -> None:
         """Profit and loss of the account."""
-        for gauge, value in (
-            (self._unrealized, pnl.unrealized),
-            (self._realized, pnl.realized),
-            (self._daily, pnl.daily),
-        ):
-            if (number := finite(value)) is not None:
-                gauge.set(number)
+        self._show_known(self._unrealized, pnl.unrealized)
+        self._show_known(self._realized, pnl.realized)
+        self._show_known(self._daily, pnl.daily)
 
     def net_liquidation(self, value: float) -> None:
         """What the account is worth."""
-        if finite(value) is None:
+        self._show_known(self._worth, value)
+
+    def _show_known(self, gauge: Gauge, value: float | None) -> None:
+        number = finite(value)
+        if number is None:
             return
-        self._worth.set(value)
-        if not self._worth_known:
-            self._registry.register(self._worth)
-            self._worth_known = True
+        gauge.set(number)
+        if gauge in self._unknown:
+            self._unknown.remove(gauge)
+            self._registry.register(gauge)
 
     def _label(self, symbol: str) -> str:
         return symbol if symbol in self._symbols else OTHER

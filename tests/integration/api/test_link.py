@@ -199,7 +199,7 @@ async def test_after_a_reconnect_positions_quotes_and_pnl_go_on(
         lambda at: at > tick,
     )
     await simulator.inject("price", symbol="AAPL", factor=3)
-    await until(lambda: api.count("pnl_unrealized_total"), lambda pnl: pnl > 1000)
+    await until(lambda: api.metric("pnl_unrealized_total"), lambda pnl: (pnl or 0) > 1000)
     await until(lambda: api.count("position_pnl_unrealized", symbol="AAPL"), lambda pnl: pnl > 1000)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_the_key_of_the_first_run_is_private_and_only_its_hash_is_given_to_the_a
 def test_every_target_is_up_and_the_seven_metrics_have_samples(running: Running) -> None:
     eventually(lambda: list(running.query("up").values()), lambda now: now == [1, 1], within=60)
     for name in SEVEN:
-        assert running.query(f'{name}{{namespace="stocks"}}'), name
+        eventually(partial(running.query, f'{name}{{namespace="stocks"}}'), bool, within=60)
     assert running.query('node_filesystem_size_bytes{job="node-exporter"}')
     status = running.query('ib_connection_status{namespace="stocks"}')
     assert list(status.values()) == [1.0]

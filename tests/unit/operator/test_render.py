@@ -61,7 +61,8 @@ def test_the_layers_stand_in_the_order_of_evaluation(entry: Entry) -> None:
     names = [rule.get("record") or rule["alert"] for rule in alert_group(entry)["rules"]]
     defaults = sum(entry.default(severity) is not None for severity in entry.tiers)
     effective = "stocks:alert_threshold:effective"
-    layers = [entry.signal.name, *["stocks:alert_threshold"] * defaults, *[effective] * 2]
+    helpers = [helper.name for helper in entry.helpers]
+    layers = [*helpers, entry.signal.name, *["stocks:alert_threshold"] * defaults, *[effective] * 2]
     assert names == [*layers, entry.name, entry.name]
 
 
