@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 from threshold_operator.model import (
     AlertThreshold,
     Comparator,
-    Mode,
     Problem,
     Severity,
     Tier,
@@ -148,7 +147,6 @@ class Entry(_Strict):
         yield from self._scope_problems(threshold.spec.match)
         for problem in self._number_problems(threshold.spec.tiers):
             yield Problem(f"spec.{problem.field}", problem.message)
-        yield from _not_rendered(threshold)
 
     def _scope_problems(self, match: Mapping[str, str]) -> Iterator[Problem]:
         for label in match:
@@ -195,15 +193,6 @@ class Entry(_Strict):
     @property
     def _quiet(self) -> str:
         return "below" if self.comparator is Comparator.ABOVE else "above"
-
-
-def _not_rendered(threshold: AlertThreshold) -> Iterator[Problem]:
-    """What can be written, and no rule is made of yet."""
-    if threshold.spec.mode is not Mode.ENFORCE:
-        yield Problem("spec.mode", f"{threshold.spec.mode} isn't rendered yet; use Enforce")
-    for severity, tier in threshold.spec.tiers.items():
-        if not tier.enabled or tier.own_timing or tier.recover is not None:
-            yield Problem(f"spec.{severity}", "only threshold is rendered yet")
 
 
 class Catalogue:

@@ -17,6 +17,7 @@ from threshold_operator.model import (
     DEFAULT_SOURCE,
     KIND,
     AlertThreshold,
+    Mode,
     Problem,
     Severity,
 )
@@ -116,7 +117,7 @@ def _limits(decisions: Mapping[str, Decision], now: datetime) -> dict[_Claim, Li
             tier.threshold, held.name, held.spec.expiresAt
         )
         for held in (decision.in_force for decision in decisions.values())
-        if held is not None and not held.expired(now)
+        if held is not None and held.spec.mode is Mode.ENFORCE and not held.expired(now)
         for severity, tier in held.spec.tiers.items()
     }
 

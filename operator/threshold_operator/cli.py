@@ -164,7 +164,9 @@ def _render(arguments: argparse.Namespace) -> int:
         return FOUND
     wanted = _alert_files(catalogue, arguments.namespace)
     for threshold in _thresholds(checked):
-        wanted[f"threshold-{threshold.name}.yaml"] = _threshold_file(threshold, catalogue)
+        group = threshold_group(threshold, catalogue[threshold.spec.alert])
+        if group["rules"]:
+            wanted[f"threshold-{threshold.name}.yaml"] = rule_file([group])
     stale = set(_differences(arguments.output, wanted))
     _write(arguments.output, wanted)
     if arguments.format == "table":
@@ -359,10 +361,6 @@ def _alert_files(catalogue: Catalogue, namespace: str) -> dict[str, str]:
         for entry in catalogue
         if namespace == NAMESPACE_TOKEN or entry.needs != "operator"  # none runs there
     }
-
-
-def _threshold_file(threshold: AlertThreshold, catalogue: Catalogue) -> str:
-    return rule_file([threshold_group(threshold, catalogue[threshold.spec.alert])])
 
 
 def _differences(folder: Path, wanted: dict[str, str]) -> list[str]:

@@ -3,7 +3,8 @@
 Two things must hold. The rules that Prometheus has loaded for the object are those that this
 generation renders, healthy and evaluated. And the number in force
 (``stocks:alert_threshold:effective``) is the object's number for every instance of the signal that
-it governs; where the signal has no instance yet, the threshold series stands in.
+it governs; where the signal has no instance yet, the threshold series stands in. The same for its
+recover number. A Shadow governs nothing: its series and the rule that reads them are all there is.
 """
 
 from __future__ import annotations
@@ -16,9 +17,18 @@ from typing import Any
 import promql_parser
 
 from threshold_operator.catalogue import Entry
-from threshold_operator.model import AlertThreshold, Severity
+from threshold_operator.model import AlertThreshold, Mode, Severity, Tier, duration
 from threshold_operator.precedence import Decision
-from threshold_operator.render import number, threshold_group
+from threshold_operator.render import (
+    EFFECTIVE,
+    OWN_RULE,
+    RECOVER,
+    RECOVER_EFFECTIVE,
+    SHADOW,
+    THRESHOLD,
+    number,
+    threshold_group,
+)
 
 #: A rule reaches a Prometheus of prometheus-operator within 2 to 3 minutes (ConfigMap, kubelet
 #: sync, reload). A group that is still unknown after that isn't on its way.
@@ -33,6 +43,7 @@ REJECTED = "Rejected"
 EXPIRED = "Expired"
 UNREACHABLE = "PrometheusUnreachable"
 NOT_CONFIGURED = "PrometheusNotConfigured"
+PREVIEW = "Preview"
 PROVEN = "Effective"
 
 #: State of an alert of which Prometheus told nothing.
@@ -54,14 +65,16 @@ class Verdict:
 
 @dataclass(frozen=True)
 class LoadedRule:
-    """A recording rule as Prometheus has it; ``expr`` in normal form."""
+    """A rule as Prometheus has it; ``expr`` in normal form, the times of an alert in seconds."""
 
-    record: str
+    name: str
     expr: str
     labels: Mapping[str, str]
     health: str
     error: str
     evaluated: bool
+    waits: float = 0.0
+    lasts: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -80,15 +93,15 @@ Samples = Mapping[tuple[str, ...], tuple[Sample, ...]]
 class Observation:
     """One look at Prometheus, of one namespace.
 
-    ``groups`` holds the rules of each object's group, ``effective_rules`` the chart's rules that
-    compute the numbers in force; ``thresholds`` go by source, ``effective`` and ``alerts`` by alert
-    and severity.
+    ``groups`` holds the rules of each object's group, ``layers`` the chart's rules that compute
+    what is in force; ``numbers`` go by series and source, ``in_force`` by series, alert and
+    severity, ``alerts`` by alert and severity.
     """
 
     groups: Mapping[str, tuple[LoadedRule, ...]] = field(default_factory=dict)
-    effective_rules: tuple[LoadedRule, ...] = ()
-    thresholds: Samples = field(default_factory=dict)
-    effective: Samples = field(default_factory=dict)
+    layers: tuple[LoadedRule, ...] = ()
+    numbers: Samples = field(default_factory=dict)
+    in_force: Samples = field(default_factory=dict)
     alerts: Samples = field(default_factory=dict)
 
 
@@ -104,13 +117,13 @@ class Overrides:
     """Which values of an alert's scope label are governed by objects of their own."""
 
     def __init__(self, decisions: Iterable[Decision], now: datetime) -> None:
-        self._scoped: dict[tuple[str, Severity], set[str]] = {}
+        self._scoped: dict[tuple[str, Severity, Mode], set[str]] = {}
         for decision in decisions:
             threshold = decision.in_force
             if threshold is not None and threshold.spec.match and not threshold.expired(now):
                 for severity in threshold.spec.tiers:
-                    values = self._scoped.setdefault((threshold.spec.alert, severity), set())
-                    values.update(threshold.spec.match.values())
+                    key = threshold.spec.alert, severity, threshold.spec.mode
+                    self._scoped.setdefault(key, set()).update(threshold.spec.match.values())
 
     def govern(
         self,
@@ -119,11 +132,16 @@ class Overrides:
         scope: str | None,
         labels: Mapping[str, str],
     ) -> bool:
-        """Whether ``threshold`` is the object that governs the instance with these labels."""
-        if threshold.spec.match:
-            return all(labels.get(key) == value for key, value in threshold.spec.match.items())
-        others = self._scoped.get((threshold.spec.alert, severity), set())
-        return scope is None or labels.get(scope) not in others
+        """Whether ``threshold`` is the object that governs the instance with these labels.
+
+        A Shadow governs what it would if it were in force.
+        """
+        spec = threshold.spec
+        if spec.match:
+            return all(labels.get(key) == value for key, value in spec.match.items())
+        modes = {Mode.ENFORCE, spec.mode}
+        others = (self._scoped.get((spec.alert, severity, mode), set()) for mode in modes)
+        return scope is None or not any(labels.get(scope) in values for values in others)
 
 
 def normal_form(expr: str) -> str:
@@ -142,11 +160,19 @@ def judge(
     *,
     applied: datetime,
     now: datetime,
+    rejected: str = "",
 ) -> Verdict:
-    """The first thing that stands in the way of the proof, or the proof."""
+    """The first thing that stands in the way of the proof, or the proof.
+
+    :param rejected: why prometheus-operator doesn't hand the rule to Prometheus, if it says so.
+    """
     if threshold.expired(now):
         until = f"{threshold.spec.expiresAt:%Y-%m-%dT%H:%M:%SZ}"
         return Verdict("False", EXPIRED, f"expired at {until}: its numbers no longer hold")
+    if threshold.spec.mode is Mode.PREVIEW:
+        return Verdict("False", PREVIEW, "a Preview puts nothing in force: see status.preview")
+    if rejected:
+        return Verdict("False", REJECTED, rejected)
     if isinstance(seen, Blind):
         return Verdict("Unknown", seen.reason, seen.message)
     for doubt in _doubts(threshold, entry, seen, overrides):
@@ -163,9 +189,17 @@ def alert_state(
     states = {
         sample.labels.get("alertstate", "")
         for severity in threshold.spec.tiers
-        for sample in _governed(seen.alerts, threshold, severity, entry, overrides)
+        for sample in _alerts(seen, threshold, severity)
+        if overrides.govern(threshold, severity, entry.scope, sample.labels)
     }
     return next((state for state in ("firing", "pending") if state in states), "inactive")
+
+
+def _alerts(seen: Observation, threshold: AlertThreshold, severity: Severity) -> Iterable[Sample]:
+    if threshold.spec.mode is not Mode.SHADOW:
+        return seen.alerts.get((threshold.spec.alert, str(severity)), ())
+    shadows = seen.alerts.get((threshold.spec.alert, "none"), ())
+    return (sample for sample in shadows if sample.labels.get(SHADOW) == severity)
 
 
 def _patient(doubt: Verdict, applied: datetime, now: datetime) -> Verdict:
@@ -181,9 +215,12 @@ def _doubts(
     threshold: AlertThreshold, entry: Entry, seen: Observation, overrides: Overrides
 ) -> Iterator[Verdict]:
     yield from _rule_doubts(threshold, entry, seen)
-    for severity in threshold.spec.tiers:
-        yield from _layer_doubts(entry, severity, threshold.namespace, seen)
-    yield from _number_doubts(threshold, entry, seen, overrides)
+    if threshold.spec.mode is Mode.ENFORCE:
+        for severity, tier in threshold.spec.tiers.items():
+            for record in _layers(tier):
+                yield from _layer_doubts(record, entry, severity, threshold.namespace, seen)
+    for wanted in _wanted_numbers(threshold, entry):
+        yield from _number_doubts(wanted, threshold, entry, seen, overrides)
 
 
 def _rule_doubts(threshold: AlertThreshold, entry: Entry, seen: Observation) -> Iterator[Verdict]:
@@ -198,13 +235,21 @@ def _rule_doubts(threshold: AlertThreshold, entry: Entry, seen: Observation) -> 
         )
 
 
+def _layers(tier: Tier) -> Iterator[str]:
+    """The chart's records that a tier needs: without them nothing reads it, whatever it says."""
+    yield EFFECTIVE
+    if tier.recover is not None:
+        yield RECOVER_EFFECTIVE
+    if tier.own_timing:
+        yield OWN_RULE
+
+
 def _layer_doubts(
-    entry: Entry, severity: Severity, namespace: str, seen: Observation
+    record: str, entry: Entry, severity: Severity, namespace: str, seen: Observation
 ) -> Iterator[Verdict]:
-    """Without the chart's rule nothing reads our series, whatever they say."""
     wanted = {"alert": entry.name, "severity": str(severity)}
     own = f'namespace="{namespace}"'
-    rules = [r for r in seen.effective_rules if r.labels == wanted and own in r.expr]
+    rules = [r for r in seen.layers if (r.name, r.labels) == (record, wanted) and own in r.expr]
     if not rules:
         yield Verdict("False", NOT_SELECTED, _not_selected(f"of the chart with {entry.name}"))
     yield from _health_doubts(rules)
@@ -213,69 +258,100 @@ def _layer_doubts(
 def _health_doubts(rules: Iterable[LoadedRule]) -> Iterator[Verdict]:
     for rule in rules:
         if rule.health == "err":
-            yield Verdict(
-                "False", REJECTED, f"Prometheus can't evaluate {rule.record}: {rule.error}"
-            )
+            yield Verdict("False", REJECTED, f"Prometheus can't evaluate {rule.name}: {rule.error}")
         elif rule.health != "ok" or not rule.evaluated:
-            text = f"Prometheus has loaded {rule.record}, but not evaluated it yet"
+            text = f"Prometheus has loaded {rule.name}, but not evaluated it yet"
             yield Verdict("False", PROPAGATING, text)
 
 
-def _number_doubts(
-    threshold: AlertThreshold, entry: Entry, seen: Observation, overrides: Overrides
-) -> Iterator[Verdict]:
+@dataclass(frozen=True)
+class _Number:
+    """What is to be proven: a number, the object's series of it, and the series in force."""
+
+    severity: Severity
+    value: float
+    own: str
+    in_force: str
+
+
+def _wanted_numbers(threshold: AlertThreshold, entry: Entry) -> Iterator[_Number]:
     for severity, tier in threshold.spec.tiers.items():
-        governed = _governed(seen.effective, threshold, severity, entry, overrides)
-        samples = governed or _own_series(seen.thresholds, threshold, severity)
-        wanted = entry.limit(tier)
-        wrong = [sample for sample in samples if sample.value != wanted]
-        if wrong or not samples:
-            yield Verdict("False", PROPAGATING, _still(severity, wanted, wrong, entry.scope))
+        yield _Number(severity, entry.limit(tier), THRESHOLD, EFFECTIVE)
+        if tier.recover is not None:
+            yield _Number(severity, tier.recover, RECOVER, RECOVER_EFFECTIVE)
+
+
+def _number_doubts(
+    wanted: _Number,
+    threshold: AlertThreshold,
+    entry: Entry,
+    seen: Observation,
+    overrides: Overrides,
+) -> Iterator[Verdict]:
+    samples = _governed(wanted, threshold, entry, seen, overrides)
+    samples = samples or _own_series(wanted, threshold, seen)
+    wrong = [sample for sample in samples if sample.value != wanted.value]
+    if wrong or not samples:
+        yield Verdict("False", PROPAGATING, _still(wanted, wrong, entry.scope))
 
 
 def _governed(
-    samples: Samples,
+    wanted: _Number,
     threshold: AlertThreshold,
-    severity: Severity,
     entry: Entry,
+    seen: Observation,
     overrides: Overrides,
 ) -> list[Sample]:
+    """The number in force for each instance that the object governs; a Shadow governs none."""
+    if threshold.spec.mode is Mode.SHADOW:
+        return []
     return [
         sample
-        for sample in samples.get((entry.name, str(severity)), ())
-        if overrides.govern(threshold, severity, entry.scope, sample.labels)
+        for sample in seen.in_force.get((wanted.in_force, entry.name, str(wanted.severity)), ())
+        if overrides.govern(threshold, wanted.severity, entry.scope, sample.labels)
     ]
 
 
-def _own_series(samples: Samples, threshold: AlertThreshold, severity: Severity) -> list[Sample]:
-    """The threshold series of this object and tier."""
-    wanted = {
+def _own_series(wanted: _Number, threshold: AlertThreshold, seen: Observation) -> list[Sample]:
+    """The series that the object's own rule records."""
+    labels = {
         "alert": threshold.spec.alert,
-        "severity": str(severity),
+        "severity": str(wanted.severity),
         **threshold.spec.match,
     }
-    own = samples.get((threshold.name,), ())
-    return [s for s in own if all(s.labels.get(k) == v for k, v in wanted.items())]
+    samples = seen.numbers.get((wanted.own, threshold.name), ())
+    return [s for s in samples if all(s.labels.get(k) == v for k, v in labels.items())]
 
 
-def _identity(rule: LoadedRule) -> tuple[str, str, frozenset[tuple[str, str]]]:
-    return rule.record, rule.expr, frozenset(rule.labels.items())
+_Identity = tuple[str, str, frozenset[tuple[str, str]], float, float]
 
 
-def _wanted(rule: Mapping[str, Any]) -> tuple[str, str, frozenset[tuple[str, str]]]:
-    return rule["record"], normal_form(rule["expr"]), frozenset(rule["labels"].items())
+def _identity(rule: LoadedRule) -> _Identity:
+    return rule.name, rule.expr, frozenset(rule.labels.items()), rule.waits, rule.lasts
 
 
-def _still(severity: Severity, wanted: float, wrong: list[Sample], scope: str | None) -> str:
+def _wanted(rule: Mapping[str, Any]) -> _Identity:
+    name = rule.get("record") or rule["alert"]
+    waits, lasts = (
+        duration(rule.get(time, "0s")).total_seconds() for time in ("for", "keep_firing_for")
+    )
+    return name, normal_form(rule["expr"]), frozenset(rule["labels"].items()), waits, lasts
+
+
+def _still(wanted: _Number, wrong: list[Sample], scope: str | None) -> str:
+    severity, value = wanted.severity, number(wanted.value)
     if not wrong:
-        return f"Prometheus has no number for {severity} yet, {number(wanted)} is on its way"
+        return f"Prometheus has no number for {severity} yet, {value} is on its way"
     where = f" for {scope}={wrong[0].labels.get(scope, '')}" if scope else ""
-    return f"Prometheus still has {wrong[0].value:g} for {severity}{where}, not {number(wanted)}"
+    return f"Prometheus still has {wrong[0].value:g} for {severity}{where}, not {value}"
 
 
 def _numbers(threshold: AlertThreshold, entry: Entry) -> str:
     tiers = threshold.spec.tiers.items()
-    return ", ".join(f"{severity} {number(entry.limit(tier))}" for severity, tier in tiers)
+    numbers = ", ".join(f"{severity} {number(entry.limit(tier))}" for severity, tier in tiers)
+    if threshold.spec.mode is Mode.SHADOW:
+        return f"{numbers} beside the numbers in force, and notifies nobody"
+    return numbers
 
 
 def _not_selected(which: str) -> str:

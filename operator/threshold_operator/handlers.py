@@ -53,7 +53,7 @@ async def _serve(settings: Settings, catalogue: Catalogue) -> None:
     async with AsyncExitStack() as stack:
         kube = await Kube.connect(settings.namespace)
         stack.push_async_callback(kube.close)
-        prometheus = await _prometheus(settings, stack)
+        prometheus = await _prometheus(settings, catalogue, stack)
         probe = Probe(prometheus, started=time.monotonic())
         past = History(prometheus) if prometheus else None
         previews = Previews(past, catalogue, store.touch)
@@ -65,11 +65,14 @@ async def _serve(settings: Settings, catalogue: Catalogue) -> None:
         await _until_stopped(work, store, _registry(store, health), settings)
 
 
-async def _prometheus(settings: Settings, stack: AsyncExitStack) -> Prometheus | None:
+async def _prometheus(
+    settings: Settings, catalogue: Catalogue, stack: AsyncExitStack
+) -> Prometheus | None:
     if not settings.prometheus_url:
         return None
     session = await stack.enter_async_context(aiohttp.ClientSession())
-    return Prometheus(session, settings.prometheus_url, settings.namespace)
+    alerts = [entry.name for entry in catalogue]
+    return Prometheus(session, settings.prometheus_url, settings.namespace, alerts)
 
 
 async def _listen(settings: Settings, app: web.Application, stack: AsyncExitStack) -> None:

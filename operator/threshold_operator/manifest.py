@@ -18,7 +18,7 @@ from threshold_operator.model import (
     AlertThreshold,
     InvalidThresholdError,
 )
-from threshold_operator.render import threshold_group
+from threshold_operator.render import Group, threshold_group
 
 Body = Mapping[str, Any]
 Manifest = dict[str, Any]
@@ -46,13 +46,11 @@ def manifest(
 ) -> Manifest:
     """Everything that we own of a rule object, and nothing else.
 
-    Where the object lost its claim the rule stays, without groups: it is patched in place, never
-    deleted, and remembers what to put back.
+    Where the object lost its claim, or is a Preview now, the rule stays, without groups: it is
+    patched in place, never deleted, and remembers what to put back.
     """
     meta = owner["metadata"]
-    groups = []
-    if threshold and in_force:
-        groups.append(threshold_group(threshold, catalogue[threshold.spec.alert]))
+    groups = _groups(threshold, catalogue) if threshold and in_force else []
     return {
         "apiVersion": RULE_API,
         "kind": RULE_KIND,
@@ -105,6 +103,11 @@ def applied_at(live: Body) -> str | None:
     fields = live["metadata"].get("managedFields") or []
     times = [entry.get("time") for entry in fields if entry.get("manager") == MANAGER]
     return max(filter(None, times), default=None)
+
+
+def _groups(threshold: AlertThreshold, catalogue: Catalogue) -> list[Group]:
+    group = threshold_group(threshold, catalogue[threshold.spec.alert])
+    return [group] if group["rules"] else []
 
 
 def _memo(threshold: AlertThreshold) -> str:

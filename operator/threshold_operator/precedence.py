@@ -12,10 +12,16 @@ from datetime import datetime
 from typing import Any
 
 from threshold_operator.catalogue import Catalogue
-from threshold_operator.model import AlertThreshold, InvalidThresholdError, Problem, Severity
+from threshold_operator.model import (
+    AlertThreshold,
+    InvalidThresholdError,
+    Mode,
+    Problem,
+    Severity,
+)
 
-#: One number can govern this: alert, tier, scope.
-Claim = tuple[str, Severity, str]
+#: One number can govern this: alert, tier, scope; and one Shadow can watch it.
+Claim = tuple[str, Severity, str, Mode]
 
 ACCEPTED = "Accepted"
 INVALID_SPEC = "InvalidSpec"
@@ -120,19 +126,21 @@ def _instead(in_force: AlertThreshold | None) -> str:
 def _rival(option: AlertThreshold, taken: Mapping[Claim, str], now: datetime) -> Refusal | None:
     for claim in _claims(option, now):
         if claim in taken:
-            alert, severity, scope = claim
+            alert, severity, scope, mode = claim
             what = f"{severity} of {alert} for {scope}"
+            if mode is Mode.SHADOW:
+                what += " in Shadow"
             text = f"{taken[claim]} is older and already sets {what}; change or delete one of them"
             return Refusal(CONFLICT, text)
     return None
 
 
 def _claims(threshold: AlertThreshold | None, now: datetime) -> Iterator[Claim]:
-    """Expired numbers govern nothing, so they stand in nobody's way."""
-    if threshold is None or threshold.expired(now):
+    """Expired numbers govern nothing, nor do previews, so they stand in nobody's way."""
+    if threshold is None or threshold.expired(now) or threshold.spec.mode is Mode.PREVIEW:
         return
     for severity in threshold.spec.tiers:
-        yield threshold.spec.alert, severity, threshold.scope
+        yield threshold.spec.alert, severity, threshold.scope, threshold.spec.mode
 
 
 def _reason(problem: Problem) -> str:

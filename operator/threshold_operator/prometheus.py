@@ -9,7 +9,14 @@ from typing import Any
 import aiohttp
 
 from threshold_operator.effect import LoadedRule, Observation, Sample, normal_form
-from threshold_operator.render import EFFECTIVE, THRESHOLD
+from threshold_operator.render import (
+    EFFECTIVE,
+    OWN_RULE,
+    RECOVER,
+    RECOVER_EFFECTIVE,
+    THRESHOLD,
+    THRESHOLD_GROUPS,
+)
 
 #: A Prometheus that needs longer for three small questions is as good as gone.
 TIMEOUT_SECONDS = 5.0
@@ -23,10 +30,14 @@ class PrometheusError(Exception):
 
 
 class Prometheus:
-    """The HTTP API of one Prometheus, for one namespace's thresholds."""
+    """The HTTP API of one Prometheus, for one namespace's thresholds of these alerts."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, namespace: str) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, namespace: str, alerts: Iterable[str]
+    ) -> None:
         self._session = session
+        self._rules = [("exclude_alerts", "true")]
+        self._rules += [("rule_name[]", name) for name in (*_RECORDS, *alerts)]
         self._api = url.rstrip("/") + "/api/v1/"
         self._namespace = namespace
 
@@ -44,8 +55,8 @@ class Prometheus:
     async def _look(self) -> Observation:
         own = f'namespace="{self._namespace}"'
         questions = (
-            self.get("rules", _RULES),
-            self._query(f'{{__name__=~"{THRESHOLD}|{EFFECTIVE}",{own}}}'),
+            self.get("rules", self._rules),
+            self._query(f'{{__name__=~"{_SERIES}",{own}}}'),
             self._query(f'ALERTS{{alertname=~"Stocks.+",{own}}}'),
         )
         try:
@@ -74,8 +85,13 @@ class Prometheus:
         return answer.get("data")
 
 
+_OWN = (THRESHOLD, RECOVER)
+_IN_FORCE = (EFFECTIVE, RECOVER_EFFECTIVE)
+_SERIES = "|".join((*_OWN, *_IN_FORCE))
+_LAYERS = (*_IN_FORCE, OWN_RULE)
+
 #: Newer versions answer with these rules alone, older ones with all of them.
-_RULES = [("type", "record"), ("rule_name[]", THRESHOLD), ("rule_name[]", EFFECTIVE)]
+_RECORDS = (*_OWN, *_LAYERS)
 
 
 def _observation(namespace: str, rules: Any, numbers: Any, alerts: Any) -> Observation:
@@ -84,11 +100,9 @@ def _observation(namespace: str, rules: Any, numbers: Any, alerts: Any) -> Obser
         samples = list(_samples(numbers))
         return Observation(
             groups=_threshold_groups(groups, namespace),
-            effective_rules=tuple(
-                rule for _, loaded in groups for rule in loaded if rule.record == EFFECTIVE
-            ),
-            thresholds=_by(_named(samples, THRESHOLD), "source"),
-            effective=_by(_named(samples, EFFECTIVE), "alert", "severity"),
+            layers=tuple(rule for _, loaded in groups for rule in loaded if rule.name in _LAYERS),
+            numbers=_by(_named(samples, _OWN), "__name__", "source"),
+            in_force=_by(_named(samples, _IN_FORCE), "__name__", "alert", "severity"),
             alerts=_by(_samples(alerts), "alertname", "severity"),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -101,29 +115,28 @@ def _threshold_groups(
     """By group name; another namespace may have objects, and so groups, of the same name."""
     found: dict[str, tuple[LoadedRule, ...]] = {}
     for name, rules in groups:
-        own = tuple(
-            r for r in rules if r.record == THRESHOLD and r.labels.get("namespace") == namespace
-        )
-        if own:
-            found[name] = found.get(name, ()) + own
+        if any(r.name == THRESHOLD and r.labels.get("namespace") == namespace for r in rules):
+            found[name] = found.get(name, ()) + tuple(rules)
     return found
 
 
 def _groups(data: Any) -> Iterator[tuple[str, list[LoadedRule]]]:
-    wanted = (THRESHOLD, EFFECTIVE)
     for group in data["groups"]:
-        rules = [_rule(raw) for raw in group["rules"] if raw["name"] in wanted]
+        whole = group["name"].startswith(THRESHOLD_GROUPS)
+        rules = [_rule(raw) for raw in group["rules"] if whole or raw["name"] in _LAYERS]
         yield group["name"], rules
 
 
 def _rule(raw: Mapping[str, Any]) -> LoadedRule:
     return LoadedRule(
-        record=raw["name"],
+        name=raw["name"],
         expr=normal_form(raw["query"]),
         labels=raw.get("labels") or {},
         health=raw["health"],
         error=raw.get("lastError") or "",
         evaluated=raw.get("lastEvaluation", _NEVER) != _NEVER,
+        waits=float(raw.get("duration", 0)),
+        lasts=float(raw.get("keepFiringFor", 0)),
     )
 
 
@@ -132,8 +145,8 @@ def _samples(data: Any) -> Iterator[Sample]:
         yield Sample(labels=series["metric"], value=float(series["value"][1]))
 
 
-def _named(samples: Iterable[Sample], name: str) -> Iterator[Sample]:
-    return (sample for sample in samples if sample.labels.get("__name__") == name)
+def _named(samples: Iterable[Sample], names: tuple[str, ...]) -> Iterator[Sample]:
+    return (sample for sample in samples if sample.labels.get("__name__") in names)
 
 
 def _by(samples: Iterable[Sample], *labels: str) -> Mapping[tuple[str, ...], tuple[Sample, ...]]:

@@ -38,7 +38,7 @@ from threshold_operator.manifest import (
     manifest,
     rule_name,
 )
-from threshold_operator.model import parse_time
+from threshold_operator.model import Mode, parse_time
 from threshold_operator.planner import Planner
 from threshold_operator.precedence import Decision
 from threshold_operator.previews import Previews
@@ -276,7 +276,8 @@ class Reconciler:
     def _wanted_rule(self, body: Body, decision: Decision) -> Manifest | None:
         threshold = decision.in_force or self._planner.previous(body)
         live = self._store.rules.get(rule_name(decision.name))
-        if decision.in_force is None and (live is None or not belongs_to(live, decision.uid)):
+        unheard = decision.in_force is None or decision.in_force.spec.mode is Mode.PREVIEW
+        if unheard and (live is None or not belongs_to(live, decision.uid)):
             return None
         in_force = decision.in_force is not None
         return manifest(body, threshold, self._catalogue, self._rule_labels, in_force=in_force)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from threshold_operator.catalogue import Catalogue
-from threshold_operator.effect import NOT_CONFIGURED, PROPAGATING, Verdict
+from threshold_operator.effect import NOT_CONFIGURED, PREVIEW, PROPAGATING, Verdict
 from threshold_operator.manifest import rule_name
 from threshold_operator.model import AlertThreshold
 from threshold_operator.precedence import ACCEPTED, Decision
@@ -18,7 +18,7 @@ Status = dict[str, Any]
 NOT_ACCEPTED = "NotAccepted"
 
 #: Either said by another condition, or of no interest in itself.
-_NO_NEWS = {NOT_ACCEPTED, ACCEPTED, PROPAGATING, NOT_CONFIGURED}
+_NO_NEWS = {NOT_ACCEPTED, ACCEPTED, PROPAGATING, NOT_CONFIGURED, PREVIEW}
 
 #: All the fields that we ever write: one of them that is there and not wanted must go.
 _FIELDS = (
@@ -135,10 +135,13 @@ def _in_force(threshold: AlertThreshold, catalogue: Catalogue) -> Status:
     entry = catalogue[threshold.spec.alert]
     tiers = {}
     for severity, tier in threshold.spec.tiers.items():
-        tiers[str(severity)] = {"threshold": tier.threshold}
-        default = entry.default(severity)
-        if default is not None:
-            tiers[str(severity)]["default"] = default
+        fields = {
+            "threshold": tier.threshold,
+            "recover": tier.recover,
+            "silenced": None if tier.enabled else True,
+            "default": entry.default(severity),
+        }
+        tiers[str(severity)] = {name: value for name, value in fields.items() if value is not None}
     return {
         "acceptedGeneration": threshold.generation,
         "scope": threshold.scope,

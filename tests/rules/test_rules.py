@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from threshold_operator.catalogue import NAMESPACE_TOKEN, Catalogue
-from threshold_operator.model import AlertThreshold
-from threshold_operator.render import rule_file, threshold_group
+from threshold_operator.catalogue import NAMESPACE_TOKEN, Catalogue, Entry
+from threshold_operator.model import AlertThreshold, Severity
+from threshold_operator.render import alert_group, rule_file, threshold_group
 
 HERE = Path(__file__).parent
 FILES = HERE.parents[1] / "charts" / "stocks-fastapi" / "files"
@@ -33,7 +33,15 @@ def workbench(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert not catalogue.problems(threshold)
         group = threshold_group(threshold, catalogue[threshold.spec.alert])
         (folder / "thresholds" / source.name).write_text(rule_file([group]))
+    by_default = _with_recover(catalogue["StocksPnlMoveUnusual"], Severity.CRITICAL, 0.02)
+    (folder / "hysteresis-by-default.yaml").write_text(rule_file([alert_group(by_default)]))
     return folder
+
+
+def _with_recover(entry: Entry, severity: Severity, recover: float) -> Entry:
+    """As if the catalogue had it so."""
+    tiers = {**entry.tiers, severity: entry.tiers[severity].model_copy(update={"recover": recover})}
+    return entry.model_copy(update={"tiers": tiers})
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)

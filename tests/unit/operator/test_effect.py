@@ -20,9 +20,16 @@ from threshold_operator.effect import (
     judge,
     normal_form,
 )
-from threshold_operator.model import AlertThreshold, Severity
+from threshold_operator.model import AlertThreshold, Severity, duration
 from threshold_operator.precedence import Decision
-from threshold_operator.render import EFFECTIVE, alert_group, threshold_group
+from threshold_operator.render import (
+    EFFECTIVE,
+    OWN_RULE,
+    RECOVER_EFFECTIVE,
+    THRESHOLD,
+    alert_group,
+    threshold_group,
+)
 
 ENTRY = CATALOGUE[PNL]
 TSLA = threshold("tsla", PNL, match={"symbol": "TSLA"}, critical={"threshold": 0.03})
@@ -34,7 +41,11 @@ CRITICAL = (PNL, "critical")
 def loaded(rule: dict[str, object]) -> LoadedRule:
     labels = {str(key): str(value) for key, value in dict(rule["labels"]).items()}  # type: ignore[call-overload]
     expr = normal_form(str(rule["expr"]))
-    return LoadedRule(str(rule["record"]), expr, labels, "ok", "", evaluated=True)
+    name = str(rule.get("record") or rule["alert"])
+    waits, lasts = (
+        duration(str(rule.get(time, "0s"))).total_seconds() for time in ("for", "keep_firing_for")
+    )
+    return LoadedRule(name, expr, labels, "ok", "", evaluated=True, waits=waits, lasts=lasts)
 
 
 def sample(value: float, **labels: str) -> Sample:
@@ -49,26 +60,26 @@ def perfect(*thresholds: AlertThreshold) -> Observation:
             for symbol in numbers[severity]:
                 if each.spec.match.get("symbol", symbol) == symbol:
                     numbers[severity][symbol] = ENTRY.limit(tier)
-    effective_rules = [
+    layers = [
         loaded(rule)
         for rule in alert_group(ENTRY, NAMESPACE)["rules"]
-        if rule.get("record") == EFFECTIVE
+        if rule.get("record") in (EFFECTIVE, RECOVER_EFFECTIVE, OWN_RULE)
     ]
     return Observation(
         groups={
             group["name"]: tuple(map(loaded, group["rules"]))
             for group in (threshold_group(each, ENTRY) for each in thresholds)
         },
-        effective_rules=tuple(effective_rules),
-        thresholds={
-            (each.name,): tuple(
+        layers=tuple(layers),
+        numbers={
+            (THRESHOLD, each.name): tuple(
                 sample(ENTRY.limit(tier), severity=severity, source=each.name, **each.spec.match)
                 for severity, tier in each.spec.tiers.items()
             )
             for each in thresholds
         },
-        effective={
-            (PNL, severity): tuple(
+        in_force={
+            (EFFECTIVE, PNL, severity): tuple(
                 sample(value, severity=severity, symbol=symbol) for symbol, value in found.items()
             )
             for severity, found in numbers.items()
@@ -117,7 +128,7 @@ def test_a_wide_number_must_hold_again_where_the_scoped_object_expired() -> None
 
 
 def test_where_nothing_is_measured_the_threshold_series_is_the_proof() -> None:
-    assert verdict(TSLA, replace(perfect(TSLA), effective={})).status == "True"
+    assert verdict(TSLA, replace(perfect(TSLA), in_force={})).status == "True"
 
 
 Change = Callable[[Observation], Observation]
@@ -134,14 +145,14 @@ def with_rule(**changes: object) -> Change:
 
 def with_layer(**changes: object) -> Change:
     def change(seen: Observation) -> Observation:
-        rules = tuple(replace(rule, **changes) for rule in seen.effective_rules)  # type: ignore[arg-type]
-        return replace(seen, effective_rules=rules)
+        rules = tuple(replace(rule, **changes) for rule in seen.layers)  # type: ignore[arg-type]
+        return replace(seen, layers=rules)
 
     return change
 
 
 def with_critical(*samples: Sample) -> Change:
-    return lambda seen: replace(seen, effective={CRITICAL: samples})
+    return lambda seen: replace(seen, in_force={(EFFECTIVE, *CRITICAL): samples})
 
 
 DOUBTS: dict[str, tuple[Change, str, str]] = {
@@ -176,7 +187,7 @@ DOUBTS: dict[str, tuple[Change, str, str]] = {
         "Prometheus has loaded stocks:alert_threshold, but not evaluated it yet",
     ),
     "the chart's rule isn't loaded": (
-        lambda seen: replace(seen, effective_rules=()),
+        lambda seen: replace(seen, layers=()),
         "Propagating",
         "Prometheus hasn't loaded the rule yet",
     ),
@@ -201,7 +212,7 @@ DOUBTS: dict[str, tuple[Change, str, str]] = {
         "Prometheus still has nan for critical for symbol=TSLA, not 0.03",
     ),
     "there is no number at all": (
-        lambda seen: replace(seen, effective={}, thresholds={}),
+        lambda seen: replace(seen, in_force={}, numbers={}),
         "Propagating",
         "Prometheus has no number for critical yet, 0.03 is on its way",
     ),
@@ -232,22 +243,22 @@ def test_a_group_that_never_comes_was_not_selected(case: str) -> None:
 
 def test_the_number_of_another_instance_is_no_proof() -> None:
     seen = with_critical(sample(0.03, severity="critical", symbol="AAPL"))(perfect(TSLA))
-    assert verdict(TSLA, replace(seen, thresholds={})).reason == "Propagating"
+    assert verdict(TSLA, replace(seen, numbers={})).reason == "Propagating"
 
 
 def test_every_tier_has_to_be_proven() -> None:
     seen = perfect(WIDE)
-    mild = (PNL, "warning")
+    mild = (EFFECTIVE, PNL, "warning")
     wrong = sample(0.02, severity="warning", symbol="AAPL")
-    assert verdict(WIDE, replace(seen, effective={**seen.effective, mild: (wrong,)})).message == (
+    assert verdict(WIDE, replace(seen, in_force={**seen.in_force, mild: (wrong,)})).message == (
         "Prometheus still has 0.02 for warning for symbol=AAPL, not 0.01"
     )
 
 
 def test_the_rule_of_the_chart_must_be_there_for_every_tier() -> None:
     seen = perfect(WIDE)
-    critical = tuple(r for r in seen.effective_rules if r.labels["severity"] == "critical")
-    assert verdict(WIDE, replace(seen, effective_rules=critical)).reason == "Propagating"
+    critical = tuple(r for r in seen.layers if r.labels["severity"] == "critical")
+    assert verdict(WIDE, replace(seen, layers=critical)).reason == "Propagating"
 
 
 def test_after_its_time_an_object_is_expired_whatever_prometheus_says() -> None:

@@ -35,8 +35,17 @@ def series(value: str, **labels: str) -> dict[str, Any]:
 GROUPS = [
     group("stocks.threshold.tsla", rule(OURS, "vector(3e-02)", {"namespace": "desk"})),
     group("stocks.threshold.tsla", rule(OURS, "vector(9)", {"namespace": "elsewhere"})),
-    group("stocks.threshold.tsla", rule(OURS, "vector(4)", {"namespace": "desk"})),
-    group("stocks.StocksPnl", rule("stocks:pnl", "1", {}), rule(EFFECTIVE, "1", {"alert": "A"})),
+    group(
+        "stocks.threshold.tsla",
+        rule(OURS, "vector(4)", {"namespace": "desk"}),
+        rule("A", "up > 1", {}, duration=60, keepFiringFor=120, type="alerting"),
+    ),
+    group(
+        "stocks.A",
+        rule("stocks:a", "1", {}),
+        rule(EFFECTIVE, "1", {"alert": "A"}),
+        rule("A", "1", {}),
+    ),
     group("node", rule("node:cpu", "2", {}), {"name": "Up", "query": "up", "type": "alerting"}),
 ]
 
@@ -74,7 +83,8 @@ async def ask() -> AsyncIterator[Callable[[Handler], Awaitable[Any]]]:
         servers.append(server)
         await server.start_server()
         async with aiohttp.ClientSession() as session:
-            return await Prometheus(session, str(server.make_url("/prefix/")), "desk").observe()
+            url = str(server.make_url("/prefix/"))
+            return await Prometheus(session, url, "desk", ["A"]).observe()
 
     yield look
     for server in servers:
@@ -87,16 +97,16 @@ Ask = Callable[[Handler], Awaitable[Any]]
 async def test_rules_are_kept_by_group_and_only_those_of_the_namespace(ask: Ask) -> None:
     seen = await ask(answer)
     found = {name: [rule.expr for rule in rules] for name, rules in seen.groups.items()}
-    assert found == {"stocks.threshold.tsla": ["vector(0.03)", "vector(4)"]}
-    assert [(rule.record, rule.labels) for rule in seen.effective_rules] == [
-        (EFFECTIVE, {"alert": "A"})
-    ]
+    assert found == {"stocks.threshold.tsla": ["vector(0.03)", "vector(4)", "up{} > 1"]}
+    times = [(rule.waits, rule.lasts) for rule in seen.groups["stocks.threshold.tsla"]]
+    assert times == [(0, 0), (0, 0), (60, 120)]
+    assert [(rule.name, rule.labels) for rule in seen.layers] == [(EFFECTIVE, {"alert": "A"})]
 
 
 async def test_series_are_kept_by_what_they_are_asked_for(ask: Ask) -> None:
     seen = await ask(answer)
-    assert [s.value for s in seen.thresholds[("tsla",)]] == [0.03]
-    assert [s.value for s in seen.effective[("A", "critical")]] == [0.05, 0.06]
+    assert [s.value for s in seen.numbers[(OURS, "tsla")]] == [0.03]
+    assert [s.value for s in seen.in_force[(EFFECTIVE, "A", "critical")]] == [0.05, 0.06]
     assert seen.alerts[("A", "critical")] == (Sample(ALERTS[0]["metric"], 1.0),)
 
 
@@ -114,13 +124,13 @@ async def test_three_requests_are_made_whatever_the_number_of_objects(ask: Ask) 
 async def test_a_rule_that_failed_or_never_ran_is_told(ask: Ask) -> None:
     never = {"health": "unknown", "lastEvaluation": "0001-01-01T00:00:00Z"}
     failed = {"health": "err", "lastError": "many-to-many"}
-    labels = {"namespace": "desk"}
-    groups = [group("g", rule(OURS, "1", labels, **never), rule(OURS, "1", labels, **failed))]
+    name, labels = "stocks.threshold.g", {"namespace": "desk"}
+    groups = [group(name, rule(OURS, "1", labels, **never), rule(OURS, "1", labels, **failed))]
 
     async def told(request: web.Request) -> web.StreamResponse:
         return good({"groups": groups}) if "rules" in request.path else await answer(request)
 
-    first, second = (await ask(told)).groups["g"]
+    first, second = (await ask(told)).groups[name]
     assert (first.health, first.evaluated) == ("unknown", False)
     assert (second.health, second.error) == ("err", "many-to-many")
 
@@ -183,4 +193,4 @@ async def test_who_doesn_t_answer_in_time_is_not_waited_for(
 async def test_nobody_there_is_said_so() -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(PrometheusError, match="Cannot connect"):
-            await Prometheus(session, "http://127.0.0.1:1", "desk").observe()
+            await Prometheus(session, "http://127.0.0.1:1", "desk", ["A"]).observe()

@@ -60,10 +60,17 @@ def test_expiry_lives_in_the_expression() -> None:
 def test_the_layers_stand_in_the_order_of_evaluation(entry: Entry) -> None:
     names = [rule.get("record") or rule["alert"] for rule in alert_group(entry)["rules"]]
     defaults = sum(entry.default(severity) is not None for severity in entry.tiers)
-    effective = "stocks:alert_threshold:effective"
-    helpers = [helper.name for helper in entry.helpers]
-    layers = [*helpers, entry.signal.name, *["stocks:alert_threshold"] * defaults, *[effective] * 2]
-    assert names == [*layers, entry.name, entry.name]
+    defaults += sum(tier.recover is not None for tier in entry.tiers.values())
+    signals = [*(helper.name for helper in entry.helpers), entry.signal.name]
+    assert names[: len(signals)] == signals
+    numbers = names[len(signals) : len(signals) + defaults]
+    assert set(numbers) <= {"stocks:alert_threshold", "stocks:alert_recover"}
+    in_force = [
+        "stocks:alert_threshold:effective",
+        "stocks:alert_recover:effective",
+        "stocks:alert_threshold:own_rule",
+    ]
+    assert names[len(signals) + defaults :] == [*in_force * 2, entry.name, entry.name]
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
