@@ -34,6 +34,12 @@ class Metrics:
             ["state"],
             registry=registry,
         )
+        self.own_alerts = Gauge(
+            "threshold_own_alerts",
+            "Entries of monitoring.extraAlerts; kept: an earlier one in place of a refused one",
+            ["state"],
+            registry=registry,
+        )
         self.propagation = Histogram(
             "threshold_propagation_seconds",
             "From writing a rule to Prometheus evaluating its numbers",

@@ -26,7 +26,7 @@ Manifest = dict[str, Any]
 
 @dataclass(frozen=True)
 class Helm:
-    """Renders a chart with ``--set`` arguments."""
+    """Renders a chart with ``--set`` arguments, or those of ``how``."""
 
     program: str
     chart: Path = CHART
@@ -35,21 +35,23 @@ class Helm:
         return subprocess.run([self.program, *arguments], capture_output=True, text=True)
 
     def template(
-        self, *settings: str, release: str = "stocks", namespace: str = "stocks"
+        self,
+        *settings: str,
+        release: str = "stocks",
+        namespace: str = "stocks",
+        how: str = "--set",
     ) -> subprocess.CompletedProcess[str]:
         where = ["--namespace", namespace, "--kube-version", KUBE_VERSION]
-        sets = [part for setting in settings for part in ("--set", setting)]
+        sets = [part for setting in settings for part in (how, setting)]
         return self.run("template", release, str(self.chart), *where, *sets)
 
-    def render(
-        self, *settings: str, release: str = "stocks", namespace: str = "stocks"
-    ) -> list[Manifest]:
-        done = self.template(*settings, release=release, namespace=namespace)
+    def render(self, *settings: str, **options: str) -> list[Manifest]:
+        done = self.template(*settings, **options)
         assert done.returncode == 0, done.stderr
         return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
 
-    def refusal(self, *settings: str) -> str:
-        done = self.template(*settings)
+    def refusal(self, *settings: str, **options: str) -> str:
+        done = self.template(*settings, **options)
         assert done.returncode != 0, f"accepted: {settings}"
         return done.stderr
 

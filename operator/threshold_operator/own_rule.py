@@ -1,0 +1,114 @@
+"""Keeps the rule of the users' own alerts in the cluster as it should be."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from threshold_operator.catalogue import Catalogue
+from threshold_operator.events import event
+from threshold_operator.health import Metrics
+from threshold_operator.kube import KubeError
+from threshold_operator.manifest import Manifest, belongs_to
+from threshold_operator.own_alerts import OwnAlerts, holds, news, own_manifest, settled
+
+log = logging.getLogger(__name__)
+
+Body = Mapping[str, Any]
+
+#: A rule that somebody changed or deleted comes back within this time.
+RESYNC_SECONDS = 30.0
+RETRY_SECONDS = 5.0
+
+
+class Cluster(Protocol):
+    """What we need of the Kubernetes API."""
+
+    async def get_config_map(self, name: str) -> Body | None:
+        """The ConfigMap in which the chart hands over the entries."""
+        ...
+
+    async def get_rule(self, name: str) -> Body | None:
+        """One PrometheusRule, whoever made it."""
+        ...
+
+    async def apply_rule(self, manifest: Manifest) -> Body:
+        """Write a rule."""
+        ...
+
+    async def create_event(self, event: Body) -> None:
+        """Tell people."""
+        ...
+
+
+class OwnRule:
+    """``name`` is that of the ConfigMap, and of the rule."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        name: str,
+        labels: Mapping[str, str],
+        metrics: Metrics,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._cluster, self._name, self._labels = cluster, name, labels
+        self._metrics, self._now = metrics, now
+
+    async def settle(self, own: OwnAlerts, chart: Catalogue) -> OwnAlerts:
+        """What is in force from now on; waits until the API server says what was before."""
+        while own.refused:
+            try:
+                own = settled(own, await self._cluster.get_rule(self._name), chart)
+                break
+            except KubeError as error:
+                log.warning("can't ask for what was in force: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+        self._count(own)
+        return own
+
+    async def run(self, own: OwnAlerts) -> None:
+        """Keep the rule in line, for ever."""
+        for name in own.refused:
+            log.error("monitoring.extraAlerts: %s", own.problem(name))
+        while True:
+            try:
+                await self.keep(own)
+            except KubeError as error:
+                log.warning("%s: %s", self._name, error)
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                await asyncio.sleep(RESYNC_SECONDS)
+
+    async def keep(self, own: OwnAlerts) -> None:
+        """Write what differs, and nothing else.
+
+        :raises KubeError: the API server refused or didn't answer.
+        """
+        config_map = await self._cluster.get_config_map(self._name)
+        if config_map is None:
+            return log.warning("no ConfigMap %s: nothing owns the rule of own alerts", self._name)
+        live = await self._cluster.get_rule(self._name)
+        if live is not None and not belongs_to(live, config_map["metadata"]["uid"]):
+            return log.error("a PrometheusRule %s exists that isn't ours; rename it", self._name)
+        wanted = own_manifest(own, config_map, self._labels)
+        if live is None or not holds(live, wanted):
+            self._metrics.writes.labels("rule").inc()
+            await self._cluster.apply_rule(wanted)
+            await self._tell(own, live, config_map)
+        return None
+
+    async def _tell(self, own: OwnAlerts, live: Body | None, config_map: Body) -> None:
+        for name in news(own, live):
+            self._metrics.writes.labels("event").inc()
+            text = own.problem(name)
+            told = event(config_map, "Warning", "AlertRefused", text, self._now())
+            await self._cluster.create_event(told)
+
+    def _count(self, own: OwnAlerts) -> None:
+        states = {"accepted": own.accepted, "kept": own.kept, "refused": own.refused}
+        for state, names in states.items():
+            self._metrics.own_alerts.labels(state).set(len(names))

@@ -1,0 +1,105 @@
+"""Alerts of the users' own as chart values: what the schema refuses, and where they arrive."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.unit.chart.conftest import CHART, ROOT, Helm, names, only
+
+from threshold_operator.catalogue import Catalogue, Entry, parse_entry
+from threshold_operator.own_alerts import read
+
+EXAMPLE = ROOT / "examples" / "own-alerts" / "values.yaml"
+(FLOW,) = yaml.safe_load(EXAMPLE.read_text())["monitoring"]["extraAlerts"]
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+
+
+def test_by_default_there_is_nothing_of_it(helm: Helm) -> None:
+    done = helm.template()
+    assert "own-alerts" not in done.stdout.lower()
+
+
+def test_the_operator_gets_the_entries_and_may_read_their_owner(helm: Helm, tmp_path: Path) -> None:
+    rendered = helm.render(f"monitoring.extraAlerts[0]={json.dumps(FLOW)}", how="--set-json")
+    file = tmp_path / "own-alerts.yaml"
+    file.write_text(only(rendered, "ConfigMap", "stocks-own-alerts")["data"]["own-alerts.yaml"])
+    own = read(file, Catalogue.load(CHART / "files" / "catalogue.yaml"))
+    assert own.accepted == (parse_entry(FLOW),)
+    (container,) = only(rendered, "Deployment", "stocks-operator")["spec"]["template"]["spec"][
+        "containers"
+    ]
+    env = {item["name"]: item.get("value") for item in container["env"]}
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert str(Path(env["THRESHOLDS_OWN_ALERTS"]).parent) in mounts
+    assert env["THRESHOLDS_OWN_ALERTS_CONFIG_MAP"] == "stocks-own-alerts"
+    assert {
+        "apiGroups": [""],
+        "resources": ["configmaps"],
+        "resourceNames": ["stocks-own-alerts"],
+        "verbs": ["get"],
+    } in only(rendered, "Role", "stocks-operator")["rules"]
+    bounds = only(rendered, "ConfigMap", "stocks-operator-bounds")["data"]
+    assert bounds["StocksOrderFlowHigh"] == "> 1 3000 per_minute -"
+    assert "StocksPnlMoveUnusual" in bounds
+
+
+def test_a_changed_entry_restarts_the_operator(helm: Helm) -> None:
+    def annotations(entry: dict[str, Any]) -> Any:
+        rendered = helm.render(f"monitoring.extraAlerts[0]={json.dumps(entry)}", how="--set-json")
+        deployment = only(rendered, "Deployment", "stocks-operator")
+        return deployment["spec"]["template"]["metadata"]["annotations"]
+
+    assert annotations(FLOW) != annotations(FLOW | {"summary": "Another sentence"})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param(change, message, id=sentence)
+        for sentence, change, message in [
+            ("a name in small letters", {"name": "orderFlow"}, "'orderFlow' does not match"),
+            ("an unknown field", {"color": "red"}, "'color' not allowed"),
+            ("an unknown unit", {"unit": "furlongs"}, "/unit"),
+            ("numbers in the summary", {"summary": "{value} orders"}, "/summary"),
+            ("another namespace", {"signal": {"name": "stocks:a:b", "expr": "x"}}, "/signal/expr"),
+            ("a tier left out", {"tiers": {"warning": {"for": "1m"}}}, "missing property"),
+            ("no duration", {"tiers": FLOW["tiers"] | {"critical": {"for": "soon"}}}, "'soon'"),
+        ]
+    ],
+)
+def test_helm_refuses_what_json_can_tell(helm: Helm, change: dict[str, Any], message: str) -> None:
+    setting = f"monitoring.extraAlerts[0]={json.dumps(FLOW | change)}"
+    assert message in helm.refusal(setting, how="--set-json")
+
+
+@pytest.mark.parametrize("part", ["operator", "monitoring"])
+def test_own_alerts_need_who_makes_and_who_reads_their_rules(helm: Helm, part: str) -> None:
+    given = f"monitoring.extraAlerts[0]={json.dumps(FLOW)}", f"{part}.enabled=false"
+    assert f"at '/{part}/enabled': value must be true" in helm.refusal(*given, how="--set-json")
+
+
+def test_the_schema_has_every_field_of_an_entry() -> None:
+    """And none that the operator would refuse."""
+    model, stored = Entry.model_json_schema(by_alias=True), SCHEMA["definitions"]
+    pairs = {
+        "Entry": stored["alert"],
+        "Signal": stored["alert"]["properties"]["signal"],
+        "Bounds": stored["alert"]["properties"]["bounds"],
+        "Absence": stored["alert"]["properties"]["absent"],
+        "TierDefaults": stored["tier"],
+    }
+    for name, schema in pairs.items():
+        wanted = model if name == "Entry" else model["$defs"][name]
+        assert schema["properties"].keys() == wanted["properties"].keys(), name
+        assert set(schema["required"]) == set(wanted["required"]), name
+
+
+def test_every_entry_of_ours_would_pass(helm: Helm) -> None:
+    ours = yaml.safe_load((CHART / "files" / "catalogue.yaml").read_text())["alerts"]
+    entries = json.dumps(ours)
+    rendered = helm.render(f"monitoring.extraAlerts={entries}", how="--set-json")
+    assert "ConfigMap/stocks-own-alerts" in names(rendered)
