@@ -201,7 +201,7 @@ class Catalogue:
     def __init__(self, entries: list[Entry]) -> None:
         for what, names in {
             "alerts": [entry.name for entry in entries],
-            "signals": [entry.signal.name for entry in entries],
+            "signals": [s.name for entry in entries for s in (*entry.helpers, entry.signal)],
         }.items():
             twice = {name for name in names if names.count(name) > 1}
             if twice:

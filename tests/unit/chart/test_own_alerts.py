@@ -87,7 +87,7 @@ def test_the_schema_has_every_field_of_an_entry() -> None:
     model, stored = Entry.model_json_schema(by_alias=True), SCHEMA["definitions"]
     pairs = {
         "Entry": stored["alert"],
-        "Signal": stored["alert"]["properties"]["signal"],
+        "Signal": stored["signal"],
         "Bounds": stored["alert"]["properties"]["bounds"],
         "Absence": stored["alert"]["properties"]["absent"],
         "TierDefaults": stored["tier"],
