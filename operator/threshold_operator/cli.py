@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from threshold_operator.catalogue import NAMESPACE_TOKEN, Catalogue, CatalogueError, kebab
 from threshold_operator.changes import EVERYTHING, Change, World, changes, refusals
 from threshold_operator.files import Checked, FileProblemError, load
+from threshold_operator.index import with_table
 from threshold_operator.model import AlertThreshold, Problem
 from threshold_operator.output import Row, add_format, show
 from threshold_operator.render import alert_group, rule_file, threshold_group
@@ -88,6 +89,14 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, default=CHART_FILES / "rules", metavar="FOLDER")
     parser.add_argument(
+        "--table",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="Markdown that holds the table of alerts between two markers; can be repeated",
+    )
+    parser.add_argument(
         "--check", action="store_true", help="change nothing; exit 1 if files are stale"
     )
     parser.set_defaults(run=_generate)
@@ -145,14 +154,19 @@ def _add_files(parser: argparse.ArgumentParser, nargs: str) -> None:
 
 
 def _generate(arguments: argparse.Namespace) -> int:
-    wanted = _alert_files(Catalogue.load(arguments.catalogue), arguments.namespace)
+    catalogue = Catalogue.load(arguments.catalogue)
+    wanted = _alert_files(catalogue, arguments.namespace)
+    tables = {file: with_table(file, catalogue) for file in arguments.table}
     stale = _differences(arguments.output, wanted)
+    stale += [str(file) for file, text in tables.items() if file.read_text() != text]
     if arguments.check and stale:
         text = f"stale: {', '.join(stale)}; run `make generate`"
         print(f"threshold-operator generate: {text}", file=sys.stderr)
         return FOUND
     _write(arguments.output, wanted)
-    print(f"{len(wanted)} rule files in {arguments.output}, {len(stale)} changed")
+    for file, text in tables.items():
+        file.write_text(text)
+    print(f"{len(wanted)} rule files in {arguments.output}, {len(stale)} files changed")
     return 0
 
 
