@@ -224,13 +224,12 @@ async def simulator() -> AsyncIterator[Simulator]:
         yield simulator
 
 
-@pytest.fixture
-def settings(simulator: Simulator, tmp_path: Path) -> Settings:
+def quick(gateway_port: int, folder: Path) -> Settings:
     """Timing a tenth of the default, so that outages are noticed within a test."""
     return Settings(
-        gateway_port=simulator.port,
-        database_url=f"sqlite+aiosqlite:///{tmp_path}/stocks.db",  # type: ignore[arg-type]
-        api_keys_file=keys_file(tmp_path),
+        gateway_port=gateway_port,
+        database_url=f"sqlite+aiosqlite:///{folder}/stocks.db",  # type: ignore[arg-type]
+        api_keys_file=keys_file(folder),
         calendar="",  # it costs a second of a core to work out; the tests of metrics have one
         probe_seconds=0.5,
         probe_timeout_seconds=0.4,
@@ -241,6 +240,11 @@ def settings(simulator: Simulator, tmp_path: Path) -> Settings:
         resolve_seconds=0.3,
         database_probe_seconds=0.2,
     )
+
+
+@pytest.fixture
+def settings(simulator: Simulator, tmp_path: Path) -> Settings:
+    return quick(simulator.port, tmp_path)
 
 
 def patient(settings: Settings) -> Settings:
