@@ -30,6 +30,8 @@ from stocks_api.api.auth import Authenticator, FailureLimit
 from stocks_api.api.middleware import request_id
 from stocks_api.domain.errors import GatewayUnavailable, KillSwitchActive
 from stocks_api.services.database_health import DatabaseHealth, HealthTiming
+from stocks_api.services.feeds import Feeds, FeedTiming
+from stocks_api.services.heartbeat import Heartbeat
 from stocks_api.services.kill_switch import KillSwitch
 from stocks_api.services.link import Link, LinkTiming
 from stocks_api.services.market_session import MarketSession
@@ -66,6 +68,8 @@ class Parts:
     limits: RiskBook
     kill_switch: KillSwitch
     session: MarketSession
+    feeds: Feeds
+    heartbeat: Heartbeat
     orders: OrderService
     portfolio: Portfolio
     quotes: Quotes
@@ -124,6 +128,7 @@ def build(settings: Settings) -> Parts:
         database, gateway, link, outbox, writer, risk, kill_switch, metrics, timing
     )
     gateway.listen(Listeners(writer, portfolio, quotes, link, metrics))
+    session = MarketSession(settings.calendar, ExchangeCalendars(), metrics)
     return Parts(
         settings=settings,
         metrics=metrics,
@@ -134,7 +139,9 @@ def build(settings: Settings) -> Parts:
         outbox=outbox,
         limits=limits,
         kill_switch=kill_switch,
-        session=MarketSession(settings.calendar, ExchangeCalendars(), metrics),
+        session=session,
+        feeds=Feeds(quotes, session, link, gateway, _feed_timing(settings)),
+        heartbeat=Heartbeat(metrics),
         orders=orders,
         portfolio=portfolio,
         quotes=quotes,
@@ -185,17 +192,30 @@ async def _background(parts: Parts, on_crash: Callable[[], None]) -> AsyncIterat
                 parts.keys.watch(),
                 parts.limits.watch(),
                 parts.session.run(),
+                parts.feeds.run(),
+                parts.heartbeat.run(),
                 parts.kill_switch.watch(),
             )
         ]
         yield
     finally:
+        await _within(_DRAIN_SECONDS, _settle(parts))
         await _end(others)  # the gateway is closed, so no new facts come
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_DRAIN_SECONDS):
-                await parts.writer.drain()
+        await _within(_DRAIN_SECONDS, parts.writer.drain())
         await _end([writer])
         await parts.database.close()
+
+
+async def _settle(parts: Parts) -> None:
+    """Ask once more about orders in doubt: whoever starts next may not be asked for hours."""
+    await parts.writer.drain()
+    await parts.orders.resolve_doubts()
+
+
+async def _within(seconds: float, ending: Coroutine[Any, Any, None]) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await ending
 
 
 def _start(
@@ -241,6 +261,11 @@ def _link_timing(settings: Settings) -> LinkTiming:
         reconnect_min=settings.reconnect_min_seconds,
         reconnect_max=settings.reconnect_max_seconds,
     )
+
+
+def _feed_timing(settings: Settings) -> FeedTiming:
+    patience = settings.feed_silence_seconds
+    return FeedTiming(patience, look_every=patience / 12)
 
 
 class _Server(uvicorn.Server):

@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     resolve_seconds: Seconds = Field(
         default=10.0, description="between questions for unresolved orders"
     )
+    feed_silence_seconds: Seconds = Field(
+        default=60.0, description="without a tick in open hours: market data is asked for anew"
+    )
     database_probe_seconds: Seconds = Field(
         default=5.0, description="between two checks of the database"
     )

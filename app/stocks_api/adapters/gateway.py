@@ -23,7 +23,15 @@ except ModuleNotFoundError:  # its continuation, with the same interface: the ex
     import ib_async as ibi  # type: ignore[no-redef]
 
 from stocks_api.domain.errors import ChangeRefused, GatewayUnavailable, OrderUnknownToGateway
-from stocks_api.domain.market import AccountPnl, Position, Quote, finite, price
+from stocks_api.domain.market import (
+    AccountSummary,
+    Feed,
+    Pnl,
+    Position,
+    Quote,
+    finite,
+    price,
+)
 from stocks_api.domain.orders import (
     Fill,
     Order,
@@ -65,7 +73,19 @@ _TYPE_WORDS = {
 }
 _UPSTREAM_LOST, _RESTORED_DATA_LOST, _RESTORED_DATA_KEPT = 1100, 1101, 1102
 _CLIENT_ID_IN_USE = 326
-_DELAYED = frozenset({3, 4})  # market data types: delayed, delayed frozen
+_FEEDS = {1: Feed.LIVE, 2: Feed.FROZEN, 3: Feed.DELAYED, 4: Feed.DELAYED_FROZEN}
+# The account's values that are told on, and how they are called here.
+_ACCOUNT_VALUES = {
+    "NetLiquidation": "net_liquidation",
+    "TotalCashValue": "total_cash",
+    "SettledCash": "settled_cash",
+    "GrossPositionValue": "gross_position_value",
+    "BuyingPower": "buying_power",
+    "AvailableFunds": "available_funds",
+    "ExcessLiquidity": "excess_liquidity",
+    "InitMarginReq": "initial_margin",
+    "MaintMarginReq": "maintenance_margin",
+}
 
 _BEYOND_REASON = 1e12  # shares or dollars; more does not fit the database either
 
@@ -99,14 +119,14 @@ class PortfolioState(Protocol):
     def position_changed(self, position: Position) -> None:
         """One of them."""
 
-    def position_pnl_changed(self, account: str, symbol: str, unrealized: float | None) -> None:
+    def position_pnl_changed(self, account: str, symbol: str, pnl: Pnl) -> None:
         """The P&L of one of them."""
 
-    def account_pnl_changed(self, pnl: AccountPnl) -> None:
+    def account_pnl_changed(self, pnl: Pnl) -> None:
         """The account's P&L."""
 
-    def net_liquidation_changed(self, value: float | None) -> None:
-        """The account's worth."""
+    def summary_changed(self, summary: AccountSummary) -> None:
+        """What the account is worth and may do."""
 
 
 class QuoteState(Protocol):
@@ -561,19 +581,18 @@ class _Session:
             self._follow_pnl(position)
 
     def _on_pnl(self, pnl: ibi.PnL) -> None:
-        self._to.portfolio.account_pnl_changed(
-            AccountPnl(finite(pnl.dailyPnL), finite(pnl.unrealizedPnL), finite(pnl.realizedPnL))
-        )
+        self._to.portfolio.account_pnl_changed(_pnl(pnl))
 
     def _on_position_pnl(self, pnl: ibi.PnLSingle) -> None:
         symbol = self._symbols.get(pnl.conId)
         if symbol is not None:
-            unrealized = finite(pnl.unrealizedPnL)
-            self._to.portfolio.position_pnl_changed(pnl.account, symbol, unrealized)
+            self._to.portfolio.position_pnl_changed(pnl.account, symbol, _pnl(pnl))
 
     def _on_account_value(self, value: ibi.AccountValue) -> None:
-        if value.tag == "NetLiquidation" and value.account == self._account:
-            self._to.portfolio.net_liquidation_changed(finite(value.value))
+        name = _ACCOUNT_VALUES.get(value.tag)
+        if name is not None and value.account == self._account:
+            known: dict[str, Any] = {name: finite(value.value), "currency": value.currency}
+            self._to.portfolio.summary_changed(AccountSummary(value.account, **known))
 
     # Market data
 
@@ -670,6 +689,10 @@ def _fill(fill: ibi.Fill) -> Fill:
     )
 
 
+def _pnl(pnl: ibi.PnL | ibi.PnLSingle) -> Pnl:
+    return Pnl(finite(pnl.dailyPnL), finite(pnl.unrealizedPnL), finite(pnl.realizedPnL))
+
+
 def _position(position: ibi.Position) -> Position:
     return Position(
         account=position.account,
@@ -693,7 +716,7 @@ def _quote(ticker: ibi.Ticker) -> Quote:
         bid_size=finite(ticker.bidSize),
         ask_size=finite(ticker.askSize),
         close=price(ticker.close),
-        delayed=ticker.marketDataType in _DELAYED,
+        feed=_FEEDS.get(ticker.marketDataType, Feed.LIVE),
         last_tick_at=ticker.time,
     )
 

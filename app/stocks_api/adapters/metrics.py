@@ -21,7 +21,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from stocks_api.domain.market import AccountPnl, Position, finite
+from stocks_api.domain.market import Pnl, Position, finite
 from stocks_api.domain.orders import NOT_SENT, Order, OrderStatus, OrderType, Side
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -67,12 +67,21 @@ class Metrics:
         self._risk(registry)
         self._account(registry)
         self._database(registry, started)
+        self._blocked = Counter(
+            "event_loop_blocked_seconds_total",
+            "Time in which nothing could be answered, since one turn of the event loop lasted.",
+            registry=registry,
+        )
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
 
     def exposition(self) -> bytes:
         """The page that Prometheus scrapes, in text format 0.0.4."""
         return generate_latest(self._registry)
+
+    def event_loop_blocked(self, seconds: float) -> None:
+        """A turn of the event loop came so much too late."""
+        self._blocked.inc(seconds)
 
     # HTTP
 
@@ -304,12 +313,12 @@ class Metrics:
         for position in held:
             label = self._label(position.symbol)
             sizes[label] = sizes.get(label, 0.0) + float(position.quantity)
-            if (profit := finite(position.unrealized_pnl)) is not None:
+            if (profit := finite(position.pnl.unrealized)) is not None:
                 profits[label] = profits.get(label, 0.0) + profit
         _show(self._size, sizes)
         _show(self._position_pnl, profits)
 
-    def account_pnl(self, pnl: AccountPnl) -> None:
+    def account_pnl(self, pnl: Pnl) -> None:
         """Profit and loss of the account."""
         self._show_known(self._unrealized, pnl.unrealized)
         self._show_known(self._realized, pnl.realized)

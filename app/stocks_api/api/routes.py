@@ -150,7 +150,14 @@ async def positions(portfolio: PortfolioState, orders: Orders) -> schemas.Positi
 @router.get("/pnl", tags=["account"])
 async def pnl(portfolio: PortfolioState, orders: Orders) -> schemas.PnlView:
     """Profit and loss of the account."""
-    return schemas.PnlView.of(portfolio.pnl, portfolio.net_liquidation, _current(orders))
+    worth = portfolio.summary.net_liquidation
+    return schemas.PnlView.of(portfolio.pnl, worth, _current(orders))
+
+
+@router.get("/account", tags=["account"])
+async def account(portfolio: PortfolioState, orders: Orders) -> schemas.AccountView:
+    """What the account is worth and may do: cash, buying power, margins."""
+    return schemas.AccountView.of(portfolio.summary, _current(orders))
 
 
 @router.get("/quotes/{symbol}", tags=["market data"], responses=NOT_FOUND)

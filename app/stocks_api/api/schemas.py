@@ -1,5 +1,6 @@
 """What goes over the wire. Numbers that must be exact travel as strings."""
 
+from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal, Self
@@ -15,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from stocks_api.domain.market import AccountPnl, Position, Quote
+from stocks_api.domain.market import AccountSummary, Feed, Pnl, Position, Quote
 from stocks_api.domain.orders import (
     Change,
     Fill,
@@ -262,7 +263,9 @@ class PositionView(BaseModel):
     symbol: str
     quantity: Exact
     average_cost: float | None
+    daily_pnl: float | None
     unrealized_pnl: float | None
+    realized_pnl: float | None
 
     @classmethod
     def of(cls, position: Position) -> Self:
@@ -272,7 +275,9 @@ class PositionView(BaseModel):
             symbol=position.symbol,
             quantity=position.quantity,
             average_cost=position.average_cost,
-            unrealized_pnl=position.unrealized_pnl,
+            daily_pnl=position.pnl.daily,
+            unrealized_pnl=position.pnl.unrealized,
+            realized_pnl=position.pnl.realized,
         )
 
 
@@ -293,7 +298,7 @@ class PnlView(BaseModel):
     current: bool
 
     @classmethod
-    def of(cls, pnl: AccountPnl, net_liquidation: float | None, current: bool) -> Self:
+    def of(cls, pnl: Pnl, net_liquidation: float | None, current: bool) -> Self:
         """For the wire."""
         return cls(
             daily=pnl.daily,
@@ -304,8 +309,30 @@ class PnlView(BaseModel):
         )
 
 
+class AccountView(BaseModel):
+    """Account currency; null is "not known yet". `current` is false while the link is down."""
+
+    account: str | None
+    currency: str | None
+    net_liquidation: float | None
+    total_cash: float | None
+    settled_cash: float | None
+    gross_position_value: float | None
+    buying_power: float | None
+    available_funds: float | None
+    excess_liquidity: float | None
+    initial_margin: float | None
+    maintenance_margin: float | None
+    current: bool
+
+    @classmethod
+    def of(cls, summary: AccountSummary, current: bool) -> Self:
+        """For the wire."""
+        return cls(**asdict(summary), current=current)
+
+
 class QuoteView(BaseModel):
-    """Last known market data; null before the first tick."""
+    """Last known market data; null before the first tick. `feed` and `delayed` say how fresh."""
 
     symbol: str
     bid: float | None
@@ -314,6 +341,7 @@ class QuoteView(BaseModel):
     bid_size: float | None
     ask_size: float | None
     close: float | None
+    feed: Feed
     delayed: bool
     last_tick_at: datetime | None
 
@@ -328,6 +356,7 @@ class QuoteView(BaseModel):
             bid_size=quote.bid_size,
             ask_size=quote.ask_size,
             close=quote.close,
+            feed=quote.feed,
             delayed=quote.delayed,
             last_tick_at=quote.last_tick_at,
         )

@@ -6,7 +6,7 @@ up here. While it isn't known nothing is shown: neither open nor closed would be
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -66,6 +66,11 @@ class MarketSession:
         self._hours: Sequence[OpenHours] | None = None
         self._renew_at = datetime.min.replace(tzinfo=UTC)
 
+    @property
+    def may_be_open(self) -> bool:
+        """Whether the exchange is open now, or it is not known that it is closed."""
+        return self._hours is None or _within(self._hours, self._clock())
+
     async def run(self) -> None:
         """Look at the clock, for ever."""
         while self._name:
@@ -78,8 +83,7 @@ class MarketSession:
         if now >= self._renew_at:
             await self._renew(now)
         if self._hours is not None:
-            is_open = any(hours.opens <= now < hours.closes for hours in self._hours)
-            self._metrics.market_session(self._name, is_open)
+            self._metrics.market_session(self._name, _within(self._hours, now))
 
     async def _renew(self, now: datetime) -> None:
         try:
@@ -90,3 +94,7 @@ class MarketSession:
         except CalendarUnavailable as error:
             log.error("market_session_open is not renewed: %s", error)
             self._renew_at = now + _RETRY
+
+
+def _within(hours: Iterable[OpenHours], now: datetime) -> bool:
+    return any(one.opens <= now < one.closes for one in hours)

@@ -281,10 +281,12 @@ class OrderService:
         """An order whose answer was lost on a good link is asked about again and again."""
         while True:
             await asyncio.sleep(self._timing.resolve_every)
-            if self._writer.in_doubt:
-                await self._try_resync()
+            await self.resolve_doubts()
 
-    async def _try_resync(self) -> None:
+    async def resolve_doubts(self) -> None:
+        """Ask the gateway about orders in doubt, if there are any and it can be asked."""
+        if not self._writer.in_doubt:
+            return
         try:
             self._link.require()
             await self.resync()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Protocol
 
-from stocks_api.domain.market import AccountPnl, Position
+from stocks_api.domain.market import AccountSummary, Pnl, Position, updated
 
 
 class PortfolioMetrics(Protocol):
@@ -16,7 +16,7 @@ class PortfolioMetrics(Protocol):
     def positions(self, positions: Iterable[Position]) -> None:
         """All positions that are not flat."""
 
-    def account_pnl(self, pnl: AccountPnl) -> None:
+    def account_pnl(self, pnl: Pnl) -> None:
         """Profit and loss of the account."""
 
     def net_liquidation(self, value: float) -> None:
@@ -29,8 +29,8 @@ class Portfolio:
     def __init__(self, metrics: PortfolioMetrics) -> None:
         self._metrics = metrics
         self._positions: dict[tuple[str, str], Position] = {}
-        self.pnl = AccountPnl()
-        self.net_liquidation: float | None = None
+        self.pnl = Pnl()
+        self.summary = AccountSummary()
 
     @property
     def positions(self) -> tuple[Position, ...]:
@@ -56,27 +56,23 @@ class Portfolio:
             self._positions.pop(_key(position), None)
         self._metrics.positions(self.positions)
 
-    def position_pnl_changed(self, account: str, symbol: str, unrealized: float | None) -> None:
-        """The unrealised P&L of a position changed."""
+    def position_pnl_changed(self, account: str, symbol: str, pnl: Pnl) -> None:
+        """The P&L of a position changed; what this message does not know stays as it was."""
         known = self._positions.get((account, symbol))
-        if known is not None and unrealized is not None:
-            self._positions[account, symbol] = replace(known, unrealized_pnl=unrealized)
+        if known is not None:
+            self._positions[account, symbol] = replace(known, pnl=updated(known.pnl, pnl))
             self._metrics.positions(self.positions)
 
-    def account_pnl_changed(self, pnl: AccountPnl) -> None:
+    def account_pnl_changed(self, pnl: Pnl) -> None:
         """The account's P&L changed; what this message does not know stays as it was."""
-        self.pnl = AccountPnl(
-            daily=self.pnl.daily if pnl.daily is None else pnl.daily,
-            unrealized=self.pnl.unrealized if pnl.unrealized is None else pnl.unrealized,
-            realized=self.pnl.realized if pnl.realized is None else pnl.realized,
-        )
+        self.pnl = updated(self.pnl, pnl)
         self._metrics.account_pnl(self.pnl)
 
-    def net_liquidation_changed(self, value: float | None) -> None:
-        """The account's worth changed."""
-        if value is not None:
-            self.net_liquidation = value
-            self._metrics.net_liquidation(value)
+    def summary_changed(self, summary: AccountSummary) -> None:
+        """Some of the account's values changed; None: not those."""
+        self.summary = updated(self.summary, summary)
+        if summary.net_liquidation is not None:
+            self._metrics.net_liquidation(summary.net_liquidation)
 
 
 def _key(position: Position) -> tuple[str, str]:
@@ -84,6 +80,4 @@ def _key(position: Position) -> tuple[str, str]:
 
 
 def _keep_pnl(position: Position, known: Position | None) -> Position:
-    if known is None or position.unrealized_pnl is not None:
-        return position
-    return replace(position, unrealized_pnl=known.unrealized_pnl)
+    return position if known is None else replace(position, pnl=updated(known.pnl, position.pnl))

@@ -1,7 +1,7 @@
 """Last known market data of the watch list."""
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
@@ -35,6 +35,15 @@ class Quotes:
         """The last trade; None before the first tick, and off the watch list."""
         quote = self._quotes.get(symbol)
         return None if quote is None or quote.last is None else Decimal(str(quote.last))
+
+    def silent(self, seconds: float) -> Collection[str]:
+        """Symbols without a tick for so long; those that never ticked, too."""
+        since = datetime.now(UTC) - timedelta(seconds=seconds)
+        return [
+            symbol
+            for symbol, quote in self._quotes.items()
+            if quote.last_tick_at is None or quote.last_tick_at < since
+        ]
 
     def ticked(self, quote: Quote) -> None:
         """Market data arrived."""

@@ -1,8 +1,11 @@
-"""The API as a process, killed with SIGKILL at the worst moments: no order lost, none doubled."""
+"""The API as a process, killed, ended or stopped at the worst moments: no order lost or doubled."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +22,7 @@ from tests.integration.api.conftest import (
     samples,
     until,
 )
-from tests.integration.api.test_process import started, until_answers
+from tests.integration.api.test_process import SLOW_START, started, until_answers
 from tests.ports import free_ports
 
 BURST = 100
@@ -28,9 +31,20 @@ BURST = 100
 class Process:
     """A running API and a client of it."""
 
-    def __init__(self, http: httpx.AsyncClient, kill: Any) -> None:
+    def __init__(self, http: httpx.AsyncClient, running: subprocess.Popen[str]) -> None:
         self.http = http
-        self.kill = kill
+        self._running = running
+
+    def kill(self) -> None:
+        self._running.kill()
+        self._running.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        self._running.send_signal(number)
+
+    async def ended(self) -> int:
+        """Its exit status."""
+        return await asyncio.to_thread(self._running.wait, SLOW_START)
 
     async def post(self, order: dict[str, Any], key: str) -> httpx.Response:
         headers = {"Idempotency-Key": key}
@@ -50,24 +64,19 @@ class Process:
 
 
 @asynccontextmanager
-async def serving(folder: Path, simulator: Simulator) -> AsyncIterator[Process]:
+async def serving(folder: Path, simulator: Simulator, **more: str) -> AsyncIterator[Process]:
     """The API on the database of this folder, ready for orders; killed at the end."""
     (port,) = free_ports(1)
     variables = {"STOCKS_PORT": str(port), "STOCKS_GATEWAY_PORT": str(simulator.port)}
     url = f"http://127.0.0.1:{port}"
-    with started(folder, **variables) as process:
+    with started(folder, **variables, **more) as process:
         await until_answers(url, "/readyz", 200)
         limits = httpx.Limits(max_connections=BURST)
         headers = {"X-API-Key": TRADER}
         async with httpx.AsyncClient(
             base_url=url, headers=headers, limits=limits, timeout=60
         ) as http:
-
-            def kill() -> None:
-                process.kill()
-                process.wait()
-
-            yield Process(http, kill)
+            yield Process(http, process)
 
 
 async def until_gone(simulator: Simulator) -> None:
@@ -159,3 +168,94 @@ async def test_killed_while_orders_wait_for_their_fill(
         assert await again.metric("orders_total", **market, status="accepted") == 0
         assert await again.metric("position_size", symbol="AAPL") == 50
     assert set((await simulator.arrived()).values()) == {1}
+
+
+async def test_sigterm_in_mid_burst_answers_everybody_and_leaves_nothing_in_doubt(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    keys_file(tmp_path)
+    async with serving(tmp_path, simulator) as api:
+        burst = [asyncio.create_task(api.post(RESTING_BUY, f"k{n}")) for n in range(BURST)]
+        await until(simulator.orders, lambda orders: len(orders) >= 20)
+        api.signal(signal.SIGTERM)
+        answers = await asyncio.gather(*burst, return_exceptions=True)
+        assert await api.ended() == 0
+    taken = [answer for answer in answers if isinstance(answer, httpx.Response)]
+    assert {answer.status_code for answer in taken} <= {201, 503}
+    arrived = await simulator.arrived()
+    assert set(arrived.values()) == {1}
+    assert {answer.json()["id"] for answer in taken if answer.status_code == 201} == set(arrived)
+    async with serving(tmp_path, simulator) as again:
+        statuses = await again.statuses()
+        for order_id, status in statuses.items():
+            assert status == ("accepted" if order_id in arrived else "rejected")
+        assert set(arrived) <= set(statuses)
+        assert await again.metric("orders_unresolved") == 0
+
+
+async def test_sigterm_settles_an_order_whose_answer_was_lost(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    keys_file(tmp_path)
+    slow = {"STOCKS_RESOLVE_SECONDS": "3600", "STOCKS_ACKNOWLEDGE_SECONDS": "1"}
+    async with serving(tmp_path, simulator, **slow) as api:
+        kinds = ["order-status", "open-order"]
+        await simulator.inject("messages", fate="lost", kinds=kinds)
+        answer = await api.post(RESTING_BUY, "lost")
+        assert (answer.status_code, answer.json()["status"]) == (202, "unresolved")
+        await simulator.heal()
+        api.signal(signal.SIGTERM)
+        assert await api.ended() == 0
+    log = (tmp_path / "log").read_text()
+    assert log.count('"message": "order accepted"') == 1
+
+
+async def test_blocked_for_5_seconds_it_shows_it_and_neither_loses_nor_doubles_an_order(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    keys_file(tmp_path)
+    async with serving(tmp_path, simulator) as api:
+        burst = [asyncio.create_task(api.post(MARKET_BUY, f"k{n}")) for n in range(40)]
+        await until(simulator.orders, lambda orders: len(orders) >= 10)
+        api.signal(signal.SIGSTOP)
+        stopped = time.monotonic()
+        retries = [asyncio.create_task(api.post(MARKET_BUY, f"k{n}")) for n in range(10)]
+        await until(elapsed(since=stopped), lambda seconds: seconds > 5)
+        api.signal(signal.SIGCONT)
+        answers = await asyncio.gather(*burst, *retries)
+        assert {answer.status_code for answer in answers} <= {201, 202}
+        assert len({answer.json()["id"] for answer in answers}) == 40
+        await until(api.statuses, lambda found: set(found.values()) == {"filled"})
+        assert set((await simulator.arrived()).values()) == {1}
+        assert await api.metric("event_loop_blocked_seconds_total") > 4
+        assert await api.metric("position_size", symbol="AAPL") == 400
+        assert await api.metric("ib_connection_status") == 1
+
+
+async def test_the_kill_switch_thrown_while_it_is_blocked_stops_it_when_it_goes_on(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    keys_file(tmp_path)
+    async with serving(tmp_path, simulator) as api:
+        burst = [asyncio.create_task(api.post(RESTING_BUY, f"k{n}")) for n in range(BURST)]
+        await until(simulator.orders, lambda orders: len(orders) >= 20)
+        api.signal(signal.SIGSTOP)
+        at_stop = len(await simulator.orders())
+        (tmp_path / "kill-switch").touch()
+        api.signal(signal.SIGCONT)
+        answers = await asyncio.gather(*burst)
+        assert {answer.json().get("rule") for answer in answers if answer.status_code == 503} == {
+            "kill_switch"
+        }
+        sent = await simulator.orders()
+        assert len(sent) <= at_stop + 50  # what a second of pace and a look at the file let pass
+        await until(
+            simulator.orders, lambda orders: {order["status"] for order in orders} == {"Cancelled"}
+        )
+
+
+def elapsed(since: float) -> Any:
+    async def seconds() -> float:
+        return time.monotonic() - since
+
+    return seconds

@@ -39,6 +39,7 @@ CONTRACT: dict[str, tuple[str, set[str]]] = {
     "kill_switch_active": ("gauge", set()),
     "position_limit": ("gauge", {"symbol"}),
     "risk_file_valid": ("gauge", set()),
+    "event_loop_blocked_seconds_total": ("counter", set()),
     "position_size": ("gauge", {"symbol"}),
     "position_pnl_unrealized": ("gauge", {"symbol"}),
     "pnl_realized_total": ("gauge", set()),

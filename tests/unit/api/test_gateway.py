@@ -12,6 +12,7 @@ import pytest
 
 from stocks_api.adapters.gateway import GatewayConfig, IbGateway, Listeners
 from stocks_api.domain.errors import GatewayUnavailable
+from stocks_api.domain.market import AccountSummary
 from stocks_api.domain.orders import (
     Fill,
     NewOrder,
@@ -178,21 +179,28 @@ async def test_what_means_no_price_becomes_none(wire: Wire, nothing: float) -> N
     assert (quote.symbol, quote.bid, quote.ask, quote.last) == ("AAPL", None, 101.0, None)
 
 
-async def test_delayed_data_is_marked(wire: Wire) -> None:
-    ticker = ibi.Ticker(contract=ibi.Stock("AAPL"), marketDataType=3, time=AT)
+@pytest.mark.parametrize(
+    ("kind", "feed", "delayed"),
+    [(1, "live", False), (2, "frozen", False), (3, "delayed", True), (4, "delayed_frozen", True)],
+)
+async def test_delayed_data_is_marked(wire: Wire, kind: int, feed: str, delayed: bool) -> None:
+    ticker = ibi.Ticker(contract=ibi.Stock("AAPL"), marketDataType=kind, time=AT)
     wire.ib.pendingTickersEvent.emit({ticker})
-    assert wire.ear.last("ticked")[0].delayed
+    quote = wire.ear.last("ticked")[0]
+    assert (quote.feed, quote.delayed) == (feed, delayed)
 
 
-async def test_only_the_net_liquidation_of_our_account_counts(wire: Wire) -> None:
+async def test_only_values_of_our_account_that_are_known_here_count(wire: Wire) -> None:
     for account, tag, value in (
         ("DU1", "NetLiquidation", "1000.5"),
         ("DU2", "NetLiquidation", "7"),
         ("DU1", "CashBalance", "8"),
+        ("DU1", "BuyingPower", str(UNSET)),
     ):
         wire.ib.accountValueEvent.emit(ibi.AccountValue(account, tag, value, "USD", ""))
-    heard = [args for name, args, _ in wire.ear.heard if name == "net_liquidation_changed"]
-    assert heard == [(1000.5,)]
+    heard = [args for name, args, _ in wire.ear.heard if name == "summary_changed"]
+    known = AccountSummary("DU1", "USD", net_liquidation=1000.5)
+    assert heard == [(known,), (AccountSummary("DU1", "USD"),)]
 
 
 async def test_an_option_is_not_taken_for_its_stock(wire: Wire) -> None:

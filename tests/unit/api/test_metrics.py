@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from stocks_api.adapters.metrics import Metrics
-from stocks_api.domain.market import AccountPnl, Position
+from stocks_api.domain.market import Pnl, Position
 
 STARTED = 1_700_000_000.0
 
@@ -26,7 +26,7 @@ def metrics(registry: CollectorRegistry) -> Metrics:
 
 
 def held(symbol: str, quantity: int, pnl: float | None = None) -> Position:
-    return Position("DU1", symbol, Decimal(quantity), 100.0, pnl)
+    return Position("DU1", symbol, Decimal(quantity), 100.0, Pnl(unrealized=pnl))
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,8 @@ def test_a_symbol_without_ticks_ages_from_the_start(
 def test_no_value_leaves_the_gauge_as_it_was(
     metrics: Metrics, registry: CollectorRegistry, nothing: float | None
 ) -> None:
-    metrics.account_pnl(AccountPnl(1.0, 2.0, 3.0))
-    metrics.account_pnl(AccountPnl(nothing, nothing, nothing))
+    metrics.account_pnl(Pnl(1.0, 2.0, 3.0))
+    metrics.account_pnl(Pnl(nothing, nothing, nothing))
     assert registry.get_sample_value("pnl_daily_total") == 1
     assert registry.get_sample_value("pnl_unrealized_total") == 2
     assert registry.get_sample_value("pnl_realized_total") == 3

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.api import clock
 
 from stocks_api.domain.errors import DatabaseUnavailable, NotWatched
-from stocks_api.domain.market import AccountPnl, Position, Quote
+from stocks_api.domain.market import AccountSummary, Pnl, Position, Quote
 from stocks_api.services.database_health import DatabaseHealth, HealthTiming
 from stocks_api.services.portfolio import Portfolio
 from stocks_api.services.quotes import Quotes
@@ -22,7 +22,7 @@ AT = datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
 class Shown:
     def __init__(self) -> None:
         self.held: tuple[Position, ...] = ()
-        self.pnl = AccountPnl()
+        self.pnl = Pnl()
         self.worth: list[float] = []
         self.ticks: list[str] = []
         self.up: list[bool] = []
@@ -31,7 +31,7 @@ class Shown:
     def positions(self, positions: Iterable[Position]) -> None:
         self.held = tuple(positions)
 
-    def account_pnl(self, pnl: AccountPnl) -> None:
+    def account_pnl(self, pnl: Pnl) -> None:
         self.pnl = pnl
 
     def net_liquidation(self, value: float) -> None:
@@ -55,11 +55,12 @@ def test_a_position_keeps_its_pnl_when_its_size_changes() -> None:
     shown = Shown()
     portfolio = Portfolio(shown)
     portfolio.position_changed(held("AAPL", 5))
-    portfolio.position_pnl_changed("DU1", "AAPL", 12.0)
+    portfolio.position_pnl_changed("DU1", "AAPL", Pnl(1.0, 12.0, 3.0))
+    portfolio.position_pnl_changed("DU1", "AAPL", Pnl(2.0))
     portfolio.position_changed(held("AAPL", 6))
     (position,) = shown.held
     assert position.quantity == 6
-    assert position.unrealized_pnl == 12.0
+    assert position.pnl == Pnl(2.0, 12.0, 3.0)
 
 
 def test_a_position_of_0_is_gone() -> None:
@@ -67,7 +68,7 @@ def test_a_position_of_0_is_gone() -> None:
     portfolio = Portfolio(shown)
     portfolio.position_changed(held("AAPL", 5))
     portfolio.position_changed(held("AAPL", 0))
-    portfolio.position_pnl_changed("DU1", "AAPL", 12.0)  # late
+    portfolio.position_pnl_changed("DU1", "AAPL", Pnl(12.0))  # late
     assert shown.held == portfolio.positions == ()
 
 
@@ -84,17 +85,19 @@ def test_a_resync_takes_away_what_was_closed_meanwhile() -> None:
 def test_pnl_that_is_not_told_stays_as_it_was() -> None:
     shown = Shown()
     portfolio = Portfolio(shown)
-    portfolio.account_pnl_changed(AccountPnl(1.0, 2.0, None))
-    portfolio.account_pnl_changed(AccountPnl(None, 5.0, None))
-    assert shown.pnl == AccountPnl(1.0, 5.0, None)
+    portfolio.account_pnl_changed(Pnl(1.0, 2.0, None))
+    portfolio.account_pnl_changed(Pnl(None, 5.0, None))
+    assert shown.pnl == Pnl(1.0, 5.0, None)
 
 
-def test_unknown_net_liquidation_is_not_shown() -> None:
+def test_the_summary_keeps_what_it_knows_and_unknown_worth_is_not_shown() -> None:
     shown = Shown()
     portfolio = Portfolio(shown)
-    portfolio.net_liquidation_changed(None)
-    portfolio.net_liquidation_changed(9.0)
+    portfolio.summary_changed(AccountSummary("DU1", "USD", total_cash=5.0))
+    portfolio.summary_changed(AccountSummary("DU1", "USD", net_liquidation=9.0))
     assert shown.worth == [9.0]
+    known = AccountSummary("DU1", "USD", net_liquidation=9.0, total_cash=5.0)
+    assert portfolio.summary == known
 
 
 def test_quotes_are_those_of_the_watch_list() -> None:
