@@ -63,7 +63,7 @@ def test_no_value_leaves_the_gauge_as_it_was(
 def test_pnl_is_absent_until_it_is_known(metrics: Metrics, registry: CollectorRegistry) -> None:
     names = ("pnl_unrealized_total", "pnl_realized_total", "pnl_daily_total")
     assert [registry.get_sample_value(name) for name in names] == [None, None, None]
-    metrics.account_pnl(AccountPnl(daily=1.0, unrealized=None, realized=0.0))
+    metrics.account_pnl(Pnl(daily=1.0, unrealized=None, realized=0.0))
     assert [registry.get_sample_value(name) for name in names] == [None, 0, 1]
 
 
