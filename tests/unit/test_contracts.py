@@ -16,7 +16,7 @@ import yaml
 from prometheus_client import CollectorRegistry, Metric
 
 from stocks_api.adapters.metrics import REQUEST_BUCKETS, Metrics
-from stocks_api.domain.market import AccountPnl
+from stocks_api.domain.market import Pnl
 from threshold_operator.catalogue import Catalogue, Entry
 from threshold_operator.health import Metrics as OperatorMetrics
 from threshold_operator.render import alert_group
@@ -41,7 +41,7 @@ def exposed() -> dict[str, Metric]:
     registry = CollectorRegistry()
     metrics = Metrics(registry, ["TSLA"])
     metrics.net_liquidation(1.0)
-    metrics.account_pnl(AccountPnl(daily=1.0, unrealized=1.0, realized=1.0))
+    metrics.account_pnl(Pnl(daily=1.0, unrealized=1.0, realized=1.0))
     operators = CollectorRegistry()
     OperatorMetrics(operators)
     families = [*registry.collect(), *operators.collect()]
