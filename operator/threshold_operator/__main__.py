@@ -18,9 +18,10 @@ def main() -> None:
 def _add_run(commands: cli.Commands) -> None:
     parser = commands.add_parser(
         "run",
-        help="serve the AlertThresholds of one namespace",
-        description="Serve the AlertThresholds of one namespace until SIGTERM.",
-        epilog="Set by the environment: THRESHOLDS_NAMESPACE (required), THRESHOLDS_CATALOGUE,"
+        help="serve the AlertThresholds of one namespace, or of all",
+        description="Serve AlertThresholds until SIGTERM, or wait until the one who does ends.",
+        epilog="Set by the environment: THRESHOLDS_NAMESPACE (required; * means all),"
+        " THRESHOLDS_LEASE_NAMESPACE (then required), THRESHOLDS_CATALOGUE,"
         " THRESHOLDS_PROMETHEUS_URL, THRESHOLDS_RULE_LABELS, THRESHOLDS_HOST, THRESHOLDS_PORT.",
     )
     parser.set_defaults(run=_run)
@@ -28,8 +29,8 @@ def _add_run(commands: cli.Commands) -> None:
 
 def _run(_: argparse.Namespace) -> int:
     # Half a second of imports that the other commands needn't wait for.
-    from threshold_operator.handlers import run
     from threshold_operator.kube import KubeError
+    from threshold_operator.service import run
 
     try:
         run(Settings.from_environment())

@@ -1,143 +1,138 @@
-"""Where kopf comes in: it watches, and tells the store what it sees. Nothing else is left to it.
+"""Where kopf comes in: it watches, and tells the stores what it sees. Nothing else is left to it.
 
 ``on.event`` keeps no finalizers, annotations or last-handled configuration on the users' objects;
-what it lacks, retries, the reconciler's lists make up for.
+what it lacks, retries, the reconciler and the informer's lists make up for.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import platform
 import signal
-import time
-from collections.abc import Coroutine, Iterable, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import chain, repeat
 from typing import Any, cast
 
 import aiohttp
 import kopf
-from aiohttp import web
-from prometheus_client import CollectorRegistry
 
-from threshold_operator.catalogue import Catalogue
-from threshold_operator.health import Health, Metrics, application
-from threshold_operator.history import History
-from threshold_operator.kube import RULES, Kube
+from threshold_operator.health import WATCH_SECONDS, Health
+from threshold_operator.kube import RULES
 from threshold_operator.manifest import MANAGED_BY, MANAGER, RULE_GROUP, RULE_VERSION
 from threshold_operator.model import GROUP, PLURAL, VERSION
-from threshold_operator.previews import Previews
-from threshold_operator.probe import Probe
-from threshold_operator.prometheus import Prometheus
-from threshold_operator.reconciler import Reconciler
-from threshold_operator.settings import Settings
-from threshold_operator.store import Shelf, Store
+from threshold_operator.store import Namespaces, Shelf, Store
 
-log = logging.getLogger(__name__)
+Stop = Callable[[], None]
 
-
-def run(settings: Settings) -> None:
-    """Run the operator until SIGTERM."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    # One line for each event of each object would bury the rest.
-    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
-    asyncio.run(_serve(settings, Catalogue.load(settings.catalogue)))
+#: Between two openings of a watch: one that is accepted and closed at once is no hot loop.
+PAUSE_SECONDS = 1.0
+#: Between two attempts to sign in.
+LOGIN_SECONDS = 5.0
 
 
-async def _serve(settings: Settings, catalogue: Catalogue) -> None:
-    """The composition root."""
-    store, health, metrics = Store(), Health(), Metrics(CollectorRegistry())
-    async with AsyncExitStack() as stack:
-        kube = await Kube.connect(settings.namespace)
-        stack.push_async_callback(kube.close)
-        prometheus = await _prometheus(settings, catalogue, stack)
-        probe = Probe(prometheus, started=time.monotonic())
-        past = History(prometheus) if prometheus else None
-        previews = Previews(past, catalogue, store.touch)
-        reconciler = Reconciler(
-            kube, probe, catalogue, store, settings.rule_labels, health, metrics, previews
-        )
-        await _listen(settings, application(health, metrics), stack)
-        work = (reconciler.run(), previews.run())
-        await _until_stopped(work, store, _registry(store, health), settings)
-
-
-async def _prometheus(
-    settings: Settings, catalogue: Catalogue, stack: AsyncExitStack
-) -> Prometheus | None:
-    if not settings.prometheus_url:
-        return None
-    session = await stack.enter_async_context(aiohttp.ClientSession())
-    alerts = [entry.name for entry in catalogue]
-    return Prometheus(session, settings.prometheus_url, settings.namespace, alerts)
-
-
-async def _listen(settings: Settings, app: web.Application, stack: AsyncExitStack) -> None:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    await web.TCPSite(runner, settings.host, settings.port).start()
-    log.info("listening on port %s", settings.port)
-
-
-async def _until_stopped(
-    work: Iterable[Coroutine[Any, Any, None]],
-    store: Store,
-    registry: kopf.OperatorRegistry,
-    settings: Settings,
+async def watch(
+    served: str, namespaces: Namespaces, watchable: asyncio.Event, health: Health, stop: Stop
 ) -> None:
-    """Whichever ends first ends the others: half an operator is worse than none."""
-    watch = _watch(store, registry, settings)
-    tasks = {asyncio.create_task(each) for each in (*work, watch)}
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()
+    """Watch one namespace, or all (``""``), for ever.
 
+    :param stop: what SIGTERM does; kopf would take the signal for itself.
+    """
+    await watchable.wait()  # kopf looks for the kinds once, so not before they exist
+    registry = _registry(namespaces, health)
 
-async def _watch(store: Store, registry: kopf.OperatorRegistry, settings: Settings) -> None:
-    """Watch until SIGTERM; kopf looks for the kinds once, so not before they exist."""
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    waits = {asyncio.create_task(event.wait()) for event in (stop, store.watchable)}
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-    if stop.is_set():
-        return
-    await kopf.operator(  # from here on SIGTERM is kopf's
+    @kopf.on.startup(registry=registry)
+    async def take_sigterm_back(**_: Any) -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+
+    await kopf.operator(
         registry=registry,
-        settings=_kopf_settings(),
-        namespaces=[settings.namespace],
+        settings=_settings(),
+        namespaces=[served] if served else [],
+        clusterwide=not served,
         standalone=True,
         # Unasked, kopf looks for the user's name, and a restricted pod's user has none.
         identity=cast(Any, f"{MANAGER}/{platform.node()}"),
     )
 
 
-def _registry(store: Store, health: Health) -> kopf.OperatorRegistry:
+def _registry(namespaces: Namespaces, health: Health) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
-    def watch(group: str, version: str, plural: str, shelf: Shelf) -> None:
+    def see(group: str, version: str, plural: str, shelf: Callable[[Store], Shelf]) -> None:
+        health.heard(plural)
+
         @kopf.on.event(group, version, plural, registry=registry)
         async def seen(event: kopf.RawEvent, **_: Any) -> None:
-            health.heard()
-            tell = shelf.drop if event["type"] == "DELETED" else shelf.put
-            tell(event["object"])
+            body = event["object"]
+            kept = shelf(namespaces[body["metadata"]["namespace"]])
+            (kept.drop if event["type"] == "DELETED" else kept.put)(body)
 
-    kopf.on.login(registry=registry)(kopf.login_via_client)  # the same as kube.py's own
-    watch(GROUP, VERSION, PLURAL, store.thresholds)
-    watch(RULE_GROUP, RULE_VERSION, RULES, store.rules)
+    kopf.on.login(registry=registry)(_Login(health).sign_in)
+    see(GROUP, VERSION, PLURAL, lambda store: store.thresholds)
+    see(RULE_GROUP, RULE_VERSION, RULES, lambda store: store.rules)
     return registry
+
+
+class _Login:
+    """Signs in as kube.py does; again where the API server refuses it, and not in a loop."""
+
+    def __init__(self, health: Health) -> None:
+        self._listener = _Listener(health)
+        self._pause = 0.0
+
+    async def sign_in(self, **asked: Any) -> kopf.AiohttpSession | None:
+        await asyncio.sleep(self._pause)
+        self._pause = LOGIN_SECONDS
+        info = kopf.login_via_client(**asked)
+        if info is None:
+            return None
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+            headers=info.as_http_headers(),
+            middlewares=[self._listener],
+        )
+        return kopf.AiohttpSession(server=info.server, aiohttp_session=session)
+
+
+class _Listener:
+    """Hears each piece of a watch; the bookmarks among them kopf keeps to itself."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+        self._open_at: dict[str, float] = {}
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if request.url.query.get("watch") != "true":
+            return await handler(request)
+        await self._pace(request.url.path)
+        response = await handler(request)
+        if response.ok:
+            kind = request.url.path.rpartition("/")[2]
+            response.content = cast(Any, _Heard(response.content, kind, self._health))
+        return response
+
+    async def _pace(self, path: str) -> None:
+        """A watch that is accepted and closed at once is opened again, but in no hot loop."""
+        now = asyncio.get_running_loop().time()
+        await asyncio.sleep(max(self._open_at.get(path, now) - now, 0.0))
+        self._open_at[path] = asyncio.get_running_loop().time() + PAUSE_SECONDS
+
+
+class _Heard:
+    """The content of a watch."""
+
+    def __init__(self, content: aiohttp.StreamReader, kind: str, health: Health) -> None:
+        self._content, self._kind, self._health = content, kind, health
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        async for chunk in self._content.iter_chunked(size):
+            self._health.heard(self._kind)
+            yield chunk
 
 
 class _Patience:
@@ -160,18 +155,18 @@ class _NoMemory(kopf.DiffBaseStorage):
         raise AssertionError("nothing is ever noted on the users' objects")
 
 
-def _kopf_settings() -> kopf.OperatorSettings:
+def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True  # it would need rights on the whole cluster
     settings.persistence.diffbase_storage = _NoMemory()
     settings.posting.enabled = False  # our Events go with the status
     # By the server: to lose the label then counts as being deleted, and is repaired as that is.
     settings.watching.label_selectors[RULE_GROUP, RULES] = f"{MANAGED_BY}={MANAGER}"
-    # A watch that dies silently: the server ends it, else the client, else silence does.
-    settings.watching.server_timeout = 240
-    settings.watching.client_timeout = 300
-    settings.watching.inactivity_timeout = 90  # bookmarks come every minute
-    settings.watching.reconnect_backoff = 1
+    # A watch that dies silently: the server ends it, else silence does, else the client.
+    settings.watching.server_timeout = WATCH_SECONDS
+    settings.watching.inactivity_timeout = 1.5 * WATCH_SECONDS
+    settings.watching.client_timeout = 3 * WATCH_SECONDS
+    settings.watching.reconnect_backoff = PAUSE_SECONDS
     settings.networking.request_timeout = 30
     settings.networking.error_backoffs = _Patience()
     settings.process.ultimate_exiting_timeout = 20

@@ -1,20 +1,26 @@
 """What the operator says of itself over HTTP: ``/healthz``, ``/readyz``, ``/metrics``.
 
-Liveness can't lie: it doesn't ask whether the process answers, but how long ago it last heard of
-the cluster and last finished a turn of work.
+Liveness can't lie: it doesn't ask whether the process answers, but how long ago each watch last
+said anything, the last list was answered, and the last turn of work ended. A watch over which
+nothing happens still says something: the API server's bookmarks are its heartbeat.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter as Count
+from collections.abc import Callable, Iterator, Mapping
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 #: Three lists are missed before we call the API server lost; a turn never takes half as long.
-SILENT_AFTER_SECONDS = 180.0
+LOST_AFTER_SECONDS = 180.0
+#: A watch is ended after this, and just before that the API server sends a bookmark over it.
+WATCH_SECONDS = 20
+#: Three bookmarks are missed before we call a watch dead.
+SILENT_AFTER_SECONDS = 3.0 * WATCH_SECONDS
 
 
 class Metrics:
@@ -40,6 +46,20 @@ class Metrics:
             ["state"],
             registry=registry,
         )
+        self.duration = Histogram(
+            "thresholds_reconcile_seconds",
+            "Time to bring one object in line",
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
+            registry=registry,
+        )
+        self.queue = Gauge(
+            "thresholds_queue_depth", "Objects that wait to be looked at", registry=registry
+        )
+        self.leader = Gauge(
+            "threshold_operator_leader",
+            "1 if this replica acts, 0 if it follows another",
+            registry=registry,
+        )
         self.propagation = Histogram(
             "threshold_propagation_seconds",
             "From writing a rule to Prometheus evaluating its numbers",
@@ -58,6 +78,28 @@ class Metrics:
         )
         for result in ("changed", "unchanged", "error"):
             self.reconciles.labels(result)
+        self._states: dict[str, Mapping[str, int]] = {}
+        self._failing: set[str] = set()
+
+    def count_objects(self, namespace: str, states: Mapping[str, int]) -> None:
+        """The objects of one namespace, by what holds for them."""
+        self._states[namespace] = states
+        total: Count[str] = sum(map(Count, self._states.values()), Count())
+        self.objects.clear()
+        for state, count in total.items():
+            self.objects.labels(state).set(count)
+
+    def rests(self) -> None:
+        """We follow another replica, which counts them from now on."""
+        self._states.clear()
+        self._failing.clear()
+        self.objects.clear()
+
+    def ended(self, what: str, *, well: bool) -> None:
+        """A turn of ``what`` ended; it is a success only if nothing else is failing."""
+        (self._failing.discard if well else self._failing.add)(what)
+        if not self._failing:
+            self.last_success.set_to_current_time()
 
 
 class Health:
@@ -65,26 +107,40 @@ class Health:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._heard = self._turned = clock()
+        self._listed = clock()
+        self._watches: dict[str, float] = {}
+        self._turns: dict[str, float] = {}
         self.synced = False
 
-    def heard(self) -> None:
-        """The API server told us something."""
-        self._heard = self._clock()
+    def heard(self, watch: str) -> None:
+        """The watch of a kind said something, or is about to begin."""
+        self._watches[watch] = self._clock()
 
-    def turned(self) -> None:
-        """A turn of the reconciler ended."""
-        self._turned = self._clock()
+    def listed(self) -> None:
+        """Everything was listed."""
+        self._listed = self._clock()
+        self.synced = True
+
+    def turned(self, namespace: str) -> None:
+        """A turn of a namespace's reconciler ended, or is about to begin."""
+        self._turns[namespace] = self._clock()
+
+    def rests(self) -> None:
+        """No more turns: we follow another replica."""
+        self._turns.clear()
 
     def complaints(self) -> Iterator[str]:
         """Why a restart may help; nothing when all is well."""
-        for last, what in (
-            (self._heard, "word from the API server"),
-            (self._turned, "turn of work"),
-        ):
-            age = self._clock() - last
-            if age > SILENT_AFTER_SECONDS:
-                yield f"last {what} was {age:.0f} s ago"
+        yield from self._complaint("list", self._listed, LOST_AFTER_SECONDS)
+        for namespace, turned in self._turns.items():
+            yield from self._complaint(f"turn of {namespace}", turned, LOST_AFTER_SECONDS)
+        for kind, heard in self._watches.items():
+            yield from self._complaint(f"word of the watch of {kind}", heard, SILENT_AFTER_SECONDS)
+
+    def _complaint(self, what: str, last: float, longest: float) -> Iterator[str]:
+        age = self._clock() - last
+        if age > longest:
+            yield f"last {what} was {age:.0f} s ago"
 
 
 def application(health: Health, metrics: Metrics) -> web.Application:
@@ -97,7 +153,7 @@ def application(health: Health, metrics: Metrics) -> web.Application:
     async def readyz(_: web.Request) -> web.Response:
         if health.synced:
             return web.Response(text="ok")
-        return web.Response(text="the first list and turn aren't done", status=503)
+        return web.Response(text="the first list isn't done", status=503)
 
     async def scrape(_: web.Request) -> web.Response:
         headers = {"Content-Type": CONTENT_TYPE_LATEST}

@@ -8,7 +8,7 @@ we mean.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import aiohttp
@@ -24,6 +24,7 @@ TIMEOUT = aiohttp.ClientTimeout(total=15)
 APPLY = "application/apply-patch+yaml"
 JSON = "application/json"
 RULES = "prometheusrules"
+LEASE_API = "coordination.k8s.io/v1"
 
 
 class KubeError(Exception):
@@ -38,19 +39,34 @@ class GoneError(KubeError):
     """404: what the request speaks of isn't there."""
 
 
-class Kube:
-    """AlertThresholds and PrometheusRules of one namespace."""
+def _always() -> None:
+    """Whoever doesn't compete for the Lease may write whenever they like."""
 
-    def __init__(self, client: ApiClient, namespace: str) -> None:
-        self._client = client
-        self._thresholds = f"/apis/{API_VERSION}/namespaces/{namespace}/{PLURAL}"
-        self._rules = f"/apis/{RULE_API}/namespaces/{namespace}/{RULES}"
-        self._events = f"/api/v1/namespaces/{namespace}/events"
+
+class Kube:
+    """AlertThresholds, PrometheusRules and Leases of one namespace, or lists of all (``""``).
+
+    ``permit`` is asked before each write of theirs, and raises where we may not.
+    """
+
+    def __init__(
+        self, client: ApiClient, namespace: str, permit: Callable[[], None] = _always
+    ) -> None:
+        self._client, self._permit = client, permit
+        within = f"/namespaces/{namespace}" if namespace else ""
+        self._thresholds = f"/apis/{API_VERSION}{within}/{PLURAL}"
+        self._rules = f"/apis/{RULE_API}{within}/{RULES}"
+        self._events = f"/api/v1{within}/events"
+        self._leases = f"/apis/{LEASE_API}{within}/leases"
 
     @classmethod
     async def connect(cls, namespace: str) -> Self:
         """With the pod's service account, else with the current context of the kubeconfig."""
         return cls(ApiClient(await _configuration()), namespace)
+
+    def within(self, namespace: str, permit: Callable[[], None] = _always) -> Self:
+        """The same connections, for another namespace."""
+        return type(self)(self._client, namespace, permit)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -67,10 +83,7 @@ class Kube:
 
     async def get_rule(self, name: str) -> Body | None:
         """One PrometheusRule, whoever made it."""
-        try:
-            return await self._call("GET", f"{self._rules}/{name}")
-        except GoneError:
-            return None
+        return await self._get(f"{self._rules}/{name}")
 
     async def apply_rule(self, manifest: Manifest) -> Body:
         """Create the rule, or make the fields that we own what we want them to be."""
@@ -89,9 +102,29 @@ class Kube:
 
     async def create_event(self, event: Mapping[str, Any]) -> None:
         """Tell people, in ``kubectl describe``."""
+        self._permit()
         await self._call("POST", self._events, body=event)
 
+    async def get_lease(self, name: str) -> Body | None:
+        """The Lease, if it exists."""
+        return await self._get(f"{self._leases}/{name}")
+
+    async def create_lease(self, lease: Mapping[str, Any]) -> None:
+        """Fails where it exists by now."""
+        await self._call("POST", self._leases, body=lease)
+
+    async def replace_lease(self, lease: Mapping[str, Any]) -> None:
+        """Fails where somebody else was faster: ``lease`` holds the version that it replaces."""
+        await self._call("PUT", f"{self._leases}/{lease['metadata']['name']}", body=lease)
+
+    async def _get(self, path: str) -> Body | None:
+        try:
+            return await self._call("GET", path)
+        except GoneError:
+            return None
+
     async def _apply(self, path: str, wanted: Mapping[str, Any]) -> Body:
+        self._permit()
         query = [("fieldManager", MANAGER), ("force", "true")]
         return await self._call("PATCH", path, query, wanted, APPLY)
 

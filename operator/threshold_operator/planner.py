@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from threshold_operator.catalogue import Catalogue
-from threshold_operator.manifest import remembered, rule_name
+from threshold_operator.manifest import remembered
 from threshold_operator.model import AlertThreshold, parse_time
 from threshold_operator.precedence import Candidate, Decision, Refusal, check, decide
 from threshold_operator.store import Store
@@ -45,7 +45,7 @@ class Planner:
     def previous(self, body: Body) -> AlertThreshold | None:
         """The last generation of an object that was accepted, before a restart or since."""
         uid, name = body["metadata"]["uid"], body["metadata"]["name"]
-        rule = self._store.rules.get(rule_name(name))
+        rule = self._store.last_rule(name)
         if uid not in self._accepted and rule is not None:
             found = remembered(rule, body, self._catalogue)
             if found is not None:

@@ -58,9 +58,8 @@ Body = Mapping[str, Any]
 
 #: Collects a burst of events into one turn.
 GATHER_SECONDS = 0.1
-RESYNC_SECONDS = 60.0
-#: While one of the kinds isn't installed nothing can be watched, and lists are all that we have.
-UNWATCHED_SECONDS = 5.0
+#: The longest rest between two turns: health wants to see one now and then.
+IDLE_SECONDS = 60.0
 #: How long a proof outlives its last repetition: a restart of Prometheus is no news.
 PROOF_SECONDS = 60.0
 #: Writes under way at once: enough to keep the API server busy, too few to be throttled.
@@ -69,14 +68,6 @@ CONCURRENCY = 8
 
 class Cluster(Protocol):
     """What we need of the Kubernetes API."""
-
-    async def list_thresholds(self) -> list[dict[str, Any]]:
-        """All AlertThresholds of the namespace."""
-        ...
-
-    async def list_rules(self) -> list[dict[str, Any]]:
-        """All PrometheusRules that are ours."""
-        ...
 
     async def get_rule(self, name: str) -> dict[str, Any] | None:
         """One PrometheusRule, whoever made it."""
@@ -96,10 +87,14 @@ class Cluster(Protocol):
 
 
 class Reconciler:
-    """Owns every write. ``now`` is the wall clock, ``clock`` counts seconds and never jumps."""
+    """Owns every write in one namespace, for as long as we lead.
+
+    ``now`` is the wall clock, ``clock`` counts seconds and never jumps.
+    """
 
     def __init__(
         self,
+        namespace: str,
         cluster: Cluster,
         probe: Probe,
         catalogue: Catalogue,
@@ -111,14 +106,14 @@ class Reconciler:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._namespace = namespace
         self._cluster, self._probe, self._catalogue = cluster, probe, catalogue
         self._store, self._rule_labels = store, rule_labels
         self._health, self._metrics, self._previews = health, metrics, previews
         self._now, self._clock = now, clock
         self._planner = Planner(store, catalogue)
-        self._backoff, self._list_backoff = Backoff(), Backoff()
+        self._backoff = Backoff()
         self._overrides = Overrides([], now())
-        self._list_due = clock()
         self._judged_at = float("-inf")
         self._started = clock()
         #: By name: the object and generation last proven, and when.
@@ -135,16 +130,12 @@ class Reconciler:
 
     async def turn(self) -> None:
         """Bring everything that may be out of line back in line."""
-        if self._clock() >= self._list_due:
-            await self._list()
         if self._store.complete:  # else a newer object might pass for the older one
             await self._reconcile_all(await self._names())
-            self._health.synced = True
+            self._metrics.ended(self._namespace, well=not self._backoff)
         else:
             self._store.changed.clear()  # the list is waited for, nothing else
-        if not (self._backoff or self._list_backoff):
-            self._metrics.last_success.set_to_current_time()
-        self._health.turned()
+        self._health.turned(self._namespace)
 
     async def _rest(self) -> None:
         """Until something happens, or is due."""
@@ -157,43 +148,13 @@ class Reconciler:
         await asyncio.sleep(GATHER_SECONDS)
 
     def _dues(self) -> Iterable[float]:
-        yield self._list_due
+        yield self._clock() + IDLE_SECONDS
         yield self._backoff.next()
         if self._planner.decisions:
             yield self._probe.due(eager=bool(self._waiting))
         expiry = self._planner.next_expiry(self._now())
         if expiry is not None:
             yield self._clock() + (expiry - self._now()).total_seconds()
-
-    async def _list(self) -> None:
-        """Make up for events that got lost, and for the time before there were any."""
-        try:
-            self._metrics.missed.inc(await self._relist())
-        except KubeError as error:
-            log.warning("can't list: %s", error)
-            self._list_due = self._list_backoff.failed("list", self._clock())
-        else:
-            self._health.heard()
-            self._list_backoff.succeeded("list")
-            there = self._store.watchable.is_set()
-            self._list_due = self._clock() + (RESYNC_SECONDS if there else UNWATCHED_SECONDS)
-
-    async def _relist(self) -> int:
-        """Returns how many changes no event had told of."""
-        store, first = self._store, not self._store.complete
-        known_thresholds, known_rules = store.thresholds.snapshot(), store.rules.snapshot()
-        missed = store.thresholds.replace(await self._cluster.list_thresholds(), known_thresholds)
-        missed += store.rules.replace(await self._rules(), known_rules)
-        store.complete = True
-        return 0 if first else missed
-
-    async def _rules(self) -> list[dict[str, Any]]:
-        try:
-            rules = await self._cluster.list_rules()
-        except GoneError:
-            return []  # prometheus-operator isn't installed yet: each write will say so
-        self._store.watchable.set()
-        return rules
 
     async def _names(self) -> set[str]:
         """The objects to look at in this turn."""
@@ -230,7 +191,8 @@ class Reconciler:
         """One object; whatever goes wrong with it is its own problem, and tried again."""
         result = "error"
         try:
-            changed = await self._bring_in_line(name)
+            with self._metrics.duration.time():
+                changed = await self._bring_in_line(name)
             result = "changed" if changed else "unchanged"
         except GoneError:
             self._forget_deleted(name)
@@ -241,7 +203,7 @@ class Reconciler:
             log.exception("%s: a mistake of ours", name)
             self._backoff.failed(name, self._clock())
         self._metrics.reconciles.labels(result).inc()
-        self._health.turned()  # a turn over very many objects takes its time
+        self._health.turned(self._namespace)  # a turn over very many objects takes its time
 
     async def _bring_in_line(self, name: str) -> bool:
         """Returns whether anything was written."""
@@ -397,9 +359,7 @@ class Reconciler:
         states: Counter[str] = Counter()
         for body in self._store.thresholds.all():
             states[condition_of(body.get("status") or {}, "Ready").get("reason", "New")] += 1
-        self._metrics.objects.clear()
-        for state, count in states.items():
-            self._metrics.objects.labels(state).set(count)
+        self._metrics.count_objects(self._namespace, states)
 
 
 class RefusedError(Exception):

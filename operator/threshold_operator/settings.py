@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -23,6 +23,11 @@ def _pairs(text: object) -> object:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
+def _star_is_all(text: object) -> object:
+    return "" if text == "*" else text
+
+
+Namespace = Annotated[str, Field(pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")]
 Labels = Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)]
 
 
@@ -31,12 +36,24 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="THRESHOLDS_", frozen=True)
 
-    namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+    #: Empty or ``*``: all namespaces.
+    namespace: Annotated[Namespace, BeforeValidator(_star_is_all)]
+    #: Where the Lease is, by which several operators agree on one.
+    lease_namespace: Annotated[Namespace, Field(validate_default=True)] = ""
     catalogue: Path = Path("charts/stocks-fastapi/files/catalogue.yaml")
     prometheus_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
     rule_labels: Labels = {"release": "kube-prometheus-stack"}
     host: str = "0.0.0.0"  # noqa: S104 - probes and Prometheus come from other machines
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+
+    @field_validator("lease_namespace")
+    @classmethod
+    def _is_that_of_the_thresholds(cls, namespace: str, info: ValidationInfo) -> str:
+        """Unless it is said, and where there is but one."""
+        own: str = namespace or info.data.get("namespace", "unknown")
+        if not own:
+            raise ValueError("must be set where THRESHOLDS_NAMESPACE means all namespaces")
+        return own
 
     @classmethod
     def from_environment(cls) -> Settings:

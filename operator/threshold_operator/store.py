@@ -7,20 +7,25 @@ never replaces a newer one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from threshold_operator.manifest import PREFIX
+from threshold_operator.manifest import PREFIX, rule_name
 
 Body = Mapping[str, Any]
 
 
 class Shelf:
-    """The objects of one kind by name; ``on_change`` hears the name of each that is news."""
+    """The objects of one kind by name.
 
-    def __init__(self, on_change: Callable[[str], None]) -> None:
+    ``on_change`` hears the name of each that is news, ``on_drop`` before that what has gone.
+    """
+
+    def __init__(
+        self, on_change: Callable[[str], None], on_drop: Callable[[Body], None] = lambda _: None
+    ) -> None:
         self._bodies: dict[str, Body] = {}
-        self._on_change = on_change
+        self._on_change, self._on_drop = on_change, on_drop
 
     def __getitem__(self, name: str) -> Body:
         return self._bodies[name]
@@ -54,7 +59,7 @@ class Shelf:
         """The object is gone; a later one of the same name stays."""
         name, uid = body["metadata"]["name"], body["metadata"].get("uid")
         if name in self._bodies and self._bodies[name]["metadata"].get("uid") == uid:
-            del self._bodies[name]
+            self._on_drop(self._bodies.pop(name))
             self._on_change(name)
 
     def replace(self, bodies: Iterable[Body], before: Mapping[str, Body]) -> int:
@@ -78,18 +83,23 @@ class Shelf:
 
 
 class Store:
-    """AlertThresholds and their rules.
+    """AlertThresholds and their rules, of one namespace.
 
-    ``complete`` once everything was listed; ``watchable`` once the cluster knows both kinds.
+    ``complete`` once everything was listed: before, a newer object might pass for the older one.
     """
 
-    def __init__(self) -> None:
-        self.thresholds = Shelf(self.touch)
-        self.rules = Shelf(lambda name: self.touch(name.removeprefix(PREFIX)))
+    def __init__(self, *, complete: bool = False) -> None:
+        self.thresholds = Shelf(self.touch, self._forget_rule)
+        self.rules = Shelf(lambda name: self.touch(name.removeprefix(PREFIX)), self._remember_rule)
+        #: Rules that somebody deleted under their objects.
+        self._lost: dict[str, Body] = {}
         self.changed = asyncio.Event()
-        self.complete = False
-        self.watchable = asyncio.Event()
+        self.complete = complete
         self._dirty: set[str] = set()
+
+    def __len__(self) -> int:
+        """How many names wait to be looked at."""
+        return len(self._dirty)
 
     def touch(self, name: str) -> None:
         """Look at this object again."""
@@ -101,6 +111,61 @@ class Store:
         dirty, self._dirty = self._dirty, set()
         self.changed.clear()
         return dirty
+
+    def last_rule(self, name: str) -> Body | None:
+        """The rule of an object; where it was deleted, as it was: it remembers what to put back."""
+        return self.rules.get(rule_name(name)) or self._lost.get(name)
+
+    def _remember_rule(self, rule: Body) -> None:
+        name = rule["metadata"]["name"].removeprefix(PREFIX)
+        if name in self.thresholds:
+            self._lost[name] = rule
+
+    def _forget_rule(self, threshold: Body) -> None:
+        self._lost.pop(threshold["metadata"]["name"], None)
+
+    def completed(self) -> None:
+        """Everything was listed."""
+        self.complete = True
+        self.changed.set()
+
+
+class Namespaces:
+    """A store for each namespace that is served, and only for those.
+
+    Nothing is shared between two of them: what decides in one namespace never sees another's.
+    """
+
+    def __init__(self, only: str = "") -> None:
+        """Of all namespaces those that have anything, unless there is only one."""
+        self._stores: dict[str, Store] = {}
+        self._complete = False
+        self.grown = asyncio.Event()
+        if only:
+            self[only]
+
+    def __getitem__(self, namespace: str) -> Store:
+        if namespace not in self._stores:
+            self._stores[namespace] = Store(complete=self._complete)
+            self.grown.set()
+        return self._stores[namespace]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._stores))
+
+    def items(self) -> list[tuple[str, Store]]:
+        """All stores by namespace."""
+        return list(self._stores.items())
+
+    def waiting(self) -> int:
+        """How many objects wait to be looked at."""
+        return sum(map(len, self._stores.values()))
+
+    def completed(self) -> None:
+        """Everything was listed, in each namespace."""
+        self._complete = True
+        for store in self._stores.values():
+            store.completed()
 
 
 def _is_news(known: Body | None, seen: Body) -> bool:

@@ -36,9 +36,9 @@ def live_a_life(desk: Desk) -> None:
 
 
 def granted(desk: Desk) -> set[tuple[str, str]]:
-    (role,) = rendered(desk.namespace, "role")
     return {
         (resource, verb)
+        for role in rendered(desk.namespace, "role")
         for rule in role["rules"]
         for resource in rule["resources"]
         for verb in rule["verbs"]

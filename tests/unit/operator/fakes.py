@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from tests.unit.operator.objects import CATALOGUE, NOW
+from tests.unit.operator.objects import CATALOGUE, NAMESPACE, NOW
 
 from threshold_operator.effect import Observation
 from threshold_operator.health import Health, Metrics
+from threshold_operator.informer import Informer
 from threshold_operator.kube import GoneError, KubeError
 from threshold_operator.manifest import MANAGED_BY, MANAGER
 from threshold_operator.preview import Outcome, Question, Report
@@ -21,7 +22,7 @@ from threshold_operator.probe import Probe
 from threshold_operator.prometheus import PrometheusError
 from threshold_operator.reconciler import Reconciler
 from threshold_operator.replay import Episode
-from threshold_operator.store import Store
+from threshold_operator.store import Namespaces
 
 Body = dict[str, Any]
 
@@ -176,9 +177,13 @@ class Bench:
 
     def restart(self) -> None:
         """A new operator, which remembers nothing."""
-        self.store = Store()
+        namespaces = Namespaces(NAMESPACE)
+        self.store = namespaces[NAMESPACE]
         self.metrics = Metrics(CollectorRegistry())
         self.health = Health(self.clock)
+        self.informer = Informer(
+            self.cluster, namespaces, self.health, self.metrics, clock=self.clock
+        )
         self.previews = Previews(
             self.past if self._asked else None,
             CATALOGUE,
@@ -186,7 +191,9 @@ class Bench:
             now=self.clock.now,
             clock=self.clock,
         )
+        self._list_due = self.clock()
         self.reconciler = Reconciler(
+            NAMESPACE,
             self.cluster,
             Probe(self._asked, started=self.clock()),
             CATALOGUE,
@@ -200,8 +207,10 @@ class Bench:
         )
 
     async def turn(self, after: float = 0) -> None:
-        """One turn, some seconds after the last."""
+        """One turn, some seconds after the last, and a list when it is time for one."""
         self.clock.seconds += after
+        if self.clock() >= self._list_due:
+            self._list_due = self.clock() + await self.informer.turn()
         await self.reconciler.turn()
 
     async def relist(self) -> None:

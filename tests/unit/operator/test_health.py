@@ -10,7 +10,13 @@ from aiohttp.web import Application, Request
 from prometheus_client import CollectorRegistry
 from tests.unit.operator.fakes import Clock
 
-from threshold_operator.health import SILENT_AFTER_SECONDS, Health, Metrics, application
+from threshold_operator.health import (
+    LOST_AFTER_SECONDS,
+    SILENT_AFTER_SECONDS,
+    Health,
+    Metrics,
+    application,
+)
 
 Client = TestClient[Request, Application]
 
@@ -37,33 +43,54 @@ async def told(client: Client, path: str) -> tuple[int, str]:
     return response.status, await response.text()
 
 
+def all_is_well(health: Health) -> None:
+    health.listed()
+    health.turned("desk")
+    health.heard("thresholds")
+    health.heard("rules")
+
+
 async def test_alive_while_it_hears_and_works(client: Client, health: Health, clock: Clock) -> None:
     for _ in range(5):
         clock.seconds += SILENT_AFTER_SECONDS
-        health.heard()
-        health.turned()
+        all_is_well(health)
         assert await told(client, "/healthz") == (200, "ok")
 
 
-async def test_an_operator_that_hears_nothing_is_not_alive(
-    client: Client, health: Health, clock: Clock
+DEAD = {
+    "rules": (SILENT_AFTER_SECONDS, "last word of the watch of rules was 61 s ago"),
+    "thresholds": (SILENT_AFTER_SECONDS, "last word of the watch of thresholds was 61 s ago"),
+    "list": (LOST_AFTER_SECONDS, "last list was 181 s ago"),
+    "turn": (LOST_AFTER_SECONDS, "last turn of desk was 181 s ago"),
+}
+
+
+@pytest.mark.parametrize(("what", "after", "said"), [(k, *v) for k, v in DEAD.items()], ids=DEAD)
+async def test_what_says_nothing_is_dead_whatever_else_does(
+    client: Client, health: Health, clock: Clock, what: str, after: float, said: str
 ) -> None:
-    clock.seconds += SILENT_AFTER_SECONDS + 1
-    health.turned()
-    assert await told(client, "/healthz") == (503, "last word from the API server was 181 s ago")
+    all_is_well(health)
+    clock.seconds += after + 1
+    for other in {"rules", "thresholds"} - {what}:
+        health.heard(other)
+    if what != "list":
+        health.listed()
+    if what != "turn":
+        health.turned("desk")
+    assert await told(client, "/healthz") == (503, said)
 
 
-async def test_an_operator_that_does_nothing_is_not_alive(
-    client: Client, health: Health, clock: Clock
-) -> None:
-    clock.seconds += SILENT_AFTER_SECONDS + 1
-    health.heard()
-    assert await told(client, "/healthz") == (503, "last turn of work was 181 s ago")
+async def test_a_follower_has_no_turns(client: Client, health: Health, clock: Clock) -> None:
+    health.turned("desk")
+    health.rests()
+    clock.seconds += LOST_AFTER_SECONDS + 1
+    health.listed()
+    assert await told(client, "/healthz") == (200, "ok")
 
 
-async def test_ready_after_the_first_list_and_turn(client: Client, health: Health) -> None:
-    assert (await told(client, "/readyz"))[0] == 503
-    health.synced = True
+async def test_ready_after_the_first_list(client: Client, health: Health) -> None:
+    assert await told(client, "/readyz") == (503, "the first list isn't done")
+    health.listed()
     assert await told(client, "/readyz") == (200, "ok")
 
 
@@ -72,6 +99,35 @@ async def test_the_metrics_are_there_before_anything_happened(client: Client) ->
     for name in (
         'thresholds_reconciles_total{result="error"} 0.0',
         "threshold_propagation_seconds_count 0.0",
+        "thresholds_reconcile_seconds_count 0.0",
+        "thresholds_queue_depth 0.0",
+        "threshold_operator_leader 0.0",
         "thresholds_last_success_timestamp_seconds 0.0",
     ):
         assert name in text
+
+
+def test_objects_are_counted_over_all_namespaces() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.count_objects("a", {"Ready": 2})
+    metrics.count_objects("b", {"Ready": 1, "Conflict": 1})
+    metrics.count_objects("a", {"Expired": 1})
+    counts = [
+        value(metrics, "threshold_objects", state=s) for s in ("Ready", "Conflict", "Expired")
+    ]
+    assert counts == [1, 1, 1]
+    metrics.rests()
+    assert value(metrics, "threshold_objects", state="Ready") is None
+
+
+def test_a_success_is_none_while_anything_else_fails() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.ended("a", well=False)
+    metrics.ended("b", well=True)
+    assert value(metrics, "thresholds_last_success_timestamp_seconds") == 0
+    metrics.ended("a", well=True)
+    assert value(metrics, "thresholds_last_success_timestamp_seconds") != 0
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)

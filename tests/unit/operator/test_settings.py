@@ -19,6 +19,17 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert settings.port == 8080
 
 
+@pytest.mark.parametrize("all_of_them", ["", "*"], ids=["empty", "a star"])
+def test_all_namespaces_may_be_served_from_one(
+    monkeypatch: pytest.MonkeyPatch, all_of_them: str
+) -> None:
+    assert Settings.from_environment().lease_namespace == "stocks"
+    monkeypatch.setenv("THRESHOLDS_NAMESPACE", all_of_them)
+    monkeypatch.setenv("THRESHOLDS_LEASE_NAMESPACE", "home")
+    settings = Settings.from_environment()
+    assert (settings.namespace, settings.lease_namespace) == ("", "home")
+
+
 @pytest.mark.parametrize(
     ("text", "labels"),
     [
@@ -37,7 +48,11 @@ def test_rule_labels_are_pairs(
 
 
 WRONG = {
-    "no namespace": ("NAMESPACE", "", "THRESHOLDS_NAMESPACE: String should match"),
+    "all namespaces, and no place for the Lease": (
+        "NAMESPACE",
+        "*",
+        "THRESHOLDS_LEASE_NAMESPACE: must be set where THRESHOLDS_NAMESPACE means all namespaces",
+    ),
     "a namespace that is PromQL": ("NAMESPACE", 'a"}', "THRESHOLDS_NAMESPACE: String should match"),
     "labels that are no pairs": ("RULE_LABELS", "release", "THRESHOLDS_RULE_LABELS: must be comma"),
     "a label without a name": ("RULE_LABELS", "=x", "THRESHOLDS_RULE_LABELS: must be comma"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from threshold_operator.store import Shelf, Store
+from threshold_operator.store import Namespaces, Shelf, Store
 
 
 def body(name: str = "a", version: int = 1, uid: str = "u1") -> dict[str, Any]:
@@ -83,3 +83,23 @@ def test_a_rule_makes_its_object_dirty() -> None:
     assert store.take_dirty() == {"tight", "other"}
     assert store.take_dirty() == set()
     assert not store.changed.is_set()
+
+
+def test_what_a_rule_remembers_outlives_it_but_not_its_object() -> None:
+    store, rule = Store(), body("threshold-tight")
+    store.thresholds.put(body("tight"))
+    store.rules.put(rule)
+    store.rules.drop(rule)
+    assert store.last_rule("tight") == rule
+    store.thresholds.drop(body("tight"))
+    assert store.last_rule("tight") is None
+
+
+def test_namespaces_share_nothing() -> None:
+    namespaces = Namespaces()
+    namespaces["a"].thresholds.put(body("tight"))
+    namespaces.completed()
+    assert list(namespaces) == ["a"]
+    assert "tight" not in namespaces["b"].thresholds
+    assert namespaces["b"].complete, "there is nothing in it that a list would have told"
+    assert namespaces.waiting() == 1

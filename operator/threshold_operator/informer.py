@@ -1,0 +1,109 @@
+"""Keeps the stores true: lists everything once a minute, whatever the watches told or lost.
+
+Leader and follower alike do it, so that whoever takes over knows everything already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from threshold_operator.backoff import Backoff
+from threshold_operator.health import Health, Metrics
+from threshold_operator.kube import GoneError, KubeError
+from threshold_operator.store import Namespaces
+
+log = logging.getLogger(__name__)
+
+Body = Mapping[str, Any]
+
+RESYNC_SECONDS = 60.0
+#: While one of the kinds isn't installed nothing can be watched, and lists are all that we have.
+UNWATCHED_SECONDS = 5.0
+
+LISTS = "lists"
+
+
+class Lists(Protocol):
+    """What we need of the Kubernetes API."""
+
+    async def list_thresholds(self) -> list[dict[str, Any]]:
+        """All AlertThresholds that are served."""
+        ...
+
+    async def list_rules(self) -> list[dict[str, Any]]:
+        """All PrometheusRules that are ours."""
+        ...
+
+
+class Informer:
+    """``watchable`` once the cluster knows both kinds. ``clock`` counts seconds, never jumps."""
+
+    def __init__(
+        self,
+        cluster: Lists,
+        namespaces: Namespaces,
+        health: Health,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cluster, self._namespaces = cluster, namespaces
+        self._health, self._metrics, self._clock = health, metrics, clock
+        self._backoff = Backoff()
+        self.watchable = asyncio.Event()
+
+    async def run(self) -> None:
+        """List after list, for ever."""
+        while True:
+            pause = await self.turn()
+            await asyncio.sleep(pause)
+
+    async def turn(self) -> float:
+        """Make up for events that got lost; returns the seconds until the next time."""
+        try:
+            missed = await self._relist()
+        except KubeError as error:
+            log.warning("can't list: %s", error)
+            self._metrics.ended(LISTS, well=False)
+            return self._backoff.failed(LISTS, self._clock()) - self._clock()
+        if self._health.synced:  # the first list finds everything, and nothing was missed
+            self._metrics.missed.inc(missed)
+        self._backoff.succeeded(LISTS)
+        self._health.listed()
+        self._metrics.ended(LISTS, well=True)
+        return RESYNC_SECONDS if self.watchable.is_set() else UNWATCHED_SECONDS
+
+    async def _relist(self) -> int:
+        """Returns how many changes no event had told of."""
+        known = {
+            namespace: (store.thresholds.snapshot(), store.rules.snapshot())
+            for namespace, store in self._namespaces.items()
+        }
+        thresholds = _by_namespace(await self._cluster.list_thresholds())
+        rules = _by_namespace(await self._rules())
+        missed = 0
+        for namespace in {*self._namespaces, *thresholds, *rules}:
+            store = self._namespaces[namespace]
+            before = known.get(namespace, ({}, {}))
+            missed += store.thresholds.replace(thresholds.get(namespace, []), before[0])
+            missed += store.rules.replace(rules.get(namespace, []), before[1])
+        self._namespaces.completed()
+        return missed
+
+    async def _rules(self) -> list[dict[str, Any]]:
+        try:
+            rules = await self._cluster.list_rules()
+        except GoneError:
+            return []  # prometheus-operator isn't installed yet: each write will say so
+        self.watchable.set()
+        return rules
+
+
+def _by_namespace(bodies: Iterable[Body]) -> dict[str, list[Body]]:
+    found: dict[str, list[Body]] = {}
+    for body in bodies:
+        found.setdefault(body["metadata"]["namespace"], []).append(body)
+    return found

@@ -1,0 +1,143 @@
+"""The composition root: what exists once, what for each namespace, and for how long.
+
+The stores are kept true all the time, by watches and by lists. Reconcilers live only while this
+replica holds the Lease: each term begins with new ones, which remember nothing and know everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+import signal
+import time
+from contextlib import AsyncExitStack
+from uuid import uuid4
+
+import aiohttp
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from threshold_operator.catalogue import Catalogue
+from threshold_operator.election import Election
+from threshold_operator.handlers import watch
+from threshold_operator.health import Health, Metrics, application
+from threshold_operator.history import History
+from threshold_operator.informer import Informer
+from threshold_operator.kube import Kube
+from threshold_operator.manifest import MANAGER
+from threshold_operator.previews import Previews
+from threshold_operator.probe import Probe
+from threshold_operator.prometheus import Prometheus
+from threshold_operator.reconciler import Reconciler
+from threshold_operator.settings import Settings
+from threshold_operator.store import Namespaces
+from threshold_operator.together import first_to_end
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: Settings) -> None:
+    """Run the operator until SIGTERM."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    # One line for each event of each object would bury the rest.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    asyncio.run(_serve(settings, Catalogue.load(settings.catalogue)))
+
+
+async def _serve(settings: Settings, catalogue: Catalogue) -> None:
+    async with AsyncExitStack() as stack:
+        kube = await Kube.connect(settings.namespace)
+        stack.push_async_callback(kube.close)
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        identity = f"{platform.node()}_{uuid4()}"  # two processes of one machine are two candidates
+        election = Election(kube.within(settings.lease_namespace), MANAGER, identity)
+        operator = Operator(settings, catalogue, kube, session, election)
+        await _listen(settings, application(operator.health, operator.metrics), stack)
+        await operator.run()
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _listen(settings: Settings, app: web.Application, stack: AsyncExitStack) -> None:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, settings.host, settings.port).start()
+    log.info("listening on port %s", settings.port)
+
+
+class Operator:
+    """One replica."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        kube: Kube,
+        session: aiohttp.ClientSession,
+        election: Election,
+    ) -> None:
+        self._settings, self._catalogue, self._kube = settings, catalogue, kube
+        self._session, self._election = session, election
+        self._namespaces = Namespaces(settings.namespace)
+        self.health, self.metrics = Health(), Metrics(CollectorRegistry())
+        self._informer = Informer(kube, self._namespaces, self.health, self.metrics)
+        prometheus = self._prometheus(settings.namespace)
+        # One for all namespaces: it asks Prometheus one thing at a time.
+        self._past = History(prometheus) if prometheus else None
+        self.metrics.leader.set_function(lambda: election.leading)
+        self.metrics.queue.set_function(self._namespaces.waiting)
+
+    async def run(self) -> None:
+        """Until SIGTERM, or a mistake of ours."""
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        served, watchable = self._settings.namespace, self._informer.watchable
+        await first_to_end(
+            _wait(stop),
+            self._informer.run(),
+            self._election.run(self._act),
+            watch(served, self._namespaces, watchable, self.health, stop.set),
+        )
+
+    async def _act(self) -> None:
+        """Reconcile each namespace, until we lose the Lease."""
+        begun: set[str] = set()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    self._namespaces.grown.clear()
+                    for namespace in set(self._namespaces) - begun:
+                        begun.add(namespace)
+                        tasks.create_task(self._serve(namespace))
+                    await self._namespaces.grown.wait()
+        finally:
+            self.health.rests()
+            self.metrics.rests()
+
+    async def _serve(self, namespace: str) -> None:
+        """One namespace, which knows of no other."""
+        self.health.turned(namespace)
+        store, prometheus = self._namespaces[namespace], self._prometheus(namespace)
+        previews = Previews(self._past, self._catalogue, store.touch)
+        reconciler = Reconciler(
+            namespace,
+            self._kube.within(namespace, self._election.permit),
+            Probe(prometheus, started=time.monotonic()),
+            self._catalogue,
+            store,
+            self._settings.rule_labels,
+            self.health,
+            self.metrics,
+            previews,
+        )
+        await first_to_end(reconciler.run(), previews.run())
+
+    def _prometheus(self, namespace: str) -> Prometheus | None:
+        url, alerts = self._settings.prometheus_url, [entry.name for entry in self._catalogue]
+        return Prometheus(self._session, url, namespace, alerts) if url else None
