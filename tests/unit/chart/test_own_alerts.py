@@ -41,7 +41,7 @@ def test_the_operator_gets_the_entries_and_may_read_their_owner(helm: Helm, tmp_
         "resources": ["configmaps"],
         "resourceNames": ["stocks-own-alerts"],
         "verbs": ["get"],
-    } in only(rendered, "Role", "stocks-operator")["rules"]
+    } in only(rendered, "Role", "stocks-operator-home")["rules"]
     bounds = only(rendered, "ConfigMap", "stocks-operator-bounds")["data"]
     assert bounds["StocksOrderFlowHigh"] == "> 1 3000 per_minute -"
     assert "StocksPnlMoveUnusual" in bounds
