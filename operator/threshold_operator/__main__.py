@@ -7,6 +7,7 @@ import sys
 
 from threshold_operator import cli
 from threshold_operator.catalogue import CatalogueError
+from threshold_operator.command import Commands
 from threshold_operator.settings import Settings, SettingsError
 
 
@@ -15,7 +16,7 @@ def main() -> None:
     cli.main(commands=[_add_run])
 
 
-def _add_run(commands: cli.Commands) -> None:
+def _add_run(commands: Commands) -> None:
     parser = commands.add_parser(
         "run",
         help="serve the AlertThresholds of one namespace, or of all",

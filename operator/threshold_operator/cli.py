@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from threshold_operator.catalogue import NAMESPACE_TOKEN, Catalogue, CatalogueError, kebab
 from threshold_operator.changes import EVERYTHING, Change, World, changes, refusals
+from threshold_operator.cli_preview import add_preview
+from threshold_operator.command import (
+    CHART_FILES,
+    FAILED,
+    FOUND,
+    ClusterError,
+    Commands,
+    accepted,
+    add_against,
+    add_catalogue,
+    add_command,
+    add_files,
+    cluster,
+    complain,
+    in_cluster,
+    usable,
+    valid,
+)
 from threshold_operator.files import Checked, FileProblemError, load
 from threshold_operator.index import with_table
 from threshold_operator.model import AlertThreshold, Problem
@@ -20,18 +37,7 @@ from threshold_operator.output import Row, add_format, show
 from threshold_operator.render import alert_group, rule_file, threshold_group
 from threshold_operator.status import condition_of, rfc3339
 
-CHART_FILES = Path("charts/stocks-fastapi/files")
 GENERATED = "# Generated from catalogue.yaml by `threshold-operator generate`; edit that instead.\n"
-
-#: Something was found that a pipeline should stop at; and: the command couldn't do its work.
-FOUND, FAILED = 1, 2
-EXIT_CODES = (
-    "exit codes: 0, all is well; 1, {found}; 2, it couldn't be found out:"
-    " wrong arguments, a file that can't be used, a cluster that doesn't answer"
-)
-
-if TYPE_CHECKING:
-    Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def main(
@@ -51,39 +57,24 @@ def main(
         sys.exit(code)
 
 
-class ClusterError(Exception):
-    """The cluster can't be asked."""
-
-
 def _parser(more: Iterable[Callable[[Commands], None]]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="threshold-operator", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    _add_generate(_command(commands, "generate", "write the chart's rules from the catalogue"))
-    _add_render(_command(commands, "render", "write rule files for a Prometheus of one machine"))
-    _add_validate(_command(commands, "validate", "check AlertThreshold files"))
-    _add_diff(_command(commands, "diff", "which numbers applying files would change"))
-    _add_list(_command(commands, "list", "the AlertThresholds of a namespace, or of files"))
+    _add_generate(commands)
+    _add_render(commands)
+    _add_validate(commands)
+    _add_diff(commands)
+    add_preview(commands)
+    _add_list(commands)
     for add in more:
         add(commands)
     return parser
 
 
-_FOUND = {
-    "generate": "--check found files that are stale",
-    "render": "an object is invalid, and nothing was written",
-    "validate": "an object is invalid",
-    "diff": "something would change",
-    "list": "an object in a file is invalid",
-}
-
-
-def _command(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:
-    epilog = EXIT_CODES.format(found=_FOUND[name])
-    return commands.add_parser(name, help=text, description=text, epilog=epilog)
-
-
-def _add_generate(parser: argparse.ArgumentParser) -> None:
-    _add_catalogue(parser)
+def _add_generate(commands: Commands) -> None:
+    text, found = "write the chart's rules from the catalogue", "--check found files that are stale"
+    parser = add_command(commands, "generate", text, found)
+    add_catalogue(parser)
     parser.add_argument(
         "--namespace", default=NAMESPACE_TOKEN, help="default: the token that the chart fills in"
     )
@@ -102,55 +93,57 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_generate)
 
 
-def _add_render(parser: argparse.ArgumentParser) -> None:
-    _add_catalogue(parser)
-    _add_files(parser, nargs="*")
+def _add_render(commands: Commands) -> None:
+    text, found = (
+        "write rule files for a Prometheus of one machine",
+        "an object is invalid, and nothing was written",
+    )
+    parser = add_command(commands, "render", text, found)
+    add_catalogue(parser)
+    add_files(parser, nargs="*", without="the chart's rules alone")
+    parser.add_argument(
+        "--cluster", action="store_true", help="the objects of the namespace instead of files"
+    )
     parser.add_argument("--namespace", required=True, help="label of the series the rules read")
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER")
     add_format(parser)
     parser.set_defaults(run=_render)
 
 
-def _add_validate(parser: argparse.ArgumentParser) -> None:
-    _add_catalogue(parser)
-    _add_files(parser, nargs="+")
-    parser.add_argument("--namespace", help="an object that names another one is a problem")
+def _add_validate(commands: Commands) -> None:
+    text, found = "check AlertThresholds", "an object is invalid"
+    parser = add_command(commands, "validate", text, found)
+    add_catalogue(parser)
+    add_files(parser, nargs="*", without="those of the namespace in the cluster")
+    parser.add_argument(
+        "--namespace", help="needed without files; an object that names another is a problem"
+    )
     add_format(parser)
     parser.set_defaults(run=_validate)
 
 
-def _add_diff(parser: argparse.ArgumentParser) -> None:
-    _add_catalogue(parser)
-    _add_files(parser, nargs="+")
+def _add_diff(commands: Commands) -> None:
+    text, found = "which numbers applying files would change", "something would change"
+    parser = add_command(commands, "diff", text, found)
+    add_catalogue(parser)
+    add_files(parser, nargs="+")
     parser.add_argument("--namespace", required=True, help="where the files would be applied")
-    parser.add_argument(
-        "--against",
-        choices=("cluster", "defaults"),
-        default="cluster",
-        help="the namespace's objects as they are (the default), or the catalogue alone",
-    )
+    add_against(parser, default="cluster")
     add_format(parser)
     parser.set_defaults(run=_diff)
 
 
-def _add_list(parser: argparse.ArgumentParser) -> None:
-    _add_catalogue(parser)
-    _add_files(parser, nargs="*")
+def _add_list(commands: Commands) -> None:
+    text, found = (
+        "the AlertThresholds of a namespace, or of files",
+        "an object in a file is invalid",
+    )
+    parser = add_command(commands, "list", text, found)
+    add_catalogue(parser)
+    add_files(parser, nargs="*", without="those of the namespace in the cluster")
     parser.add_argument("--namespace", help="needed without files")
     add_format(parser)
     parser.set_defaults(run=_list)
-
-
-def _add_catalogue(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--catalogue", type=Path, default=CHART_FILES / "catalogue.yaml", metavar="FILE"
-    )
-
-
-def _add_files(parser: argparse.ArgumentParser, nargs: str) -> None:
-    parser.add_argument(
-        "files", type=Path, nargs=nargs, metavar="FILE", help="AlertThreshold objects"
-    )
 
 
 def _generate(arguments: argparse.Namespace) -> int:
@@ -173,11 +166,17 @@ def _generate(arguments: argparse.Namespace) -> int:
 def _render(arguments: argparse.Namespace) -> int:
     """The chart's rules and the objects' in one folder that holds nothing else."""
     catalogue = Catalogue.load(arguments.catalogue)
-    checked = _judged(load(arguments.files, arguments.namespace, catalogue), catalogue)
-    if _complain(arguments.command, checked):
-        return FOUND
+    if arguments.cluster and arguments.files:
+        raise FileProblemError("give files or --cluster, not both")
+    if arguments.cluster:
+        rendered = accepted(arguments.namespace, catalogue, datetime.now(UTC))
+    else:
+        checked = _judged(load(arguments.files, arguments.namespace, catalogue), catalogue)
+        if complain(arguments.command, checked):
+            return FOUND
+        rendered = valid(checked)
     wanted = _alert_files(catalogue, arguments.namespace)
-    for threshold in _thresholds(checked):
+    for threshold in rendered:
         group = threshold_group(threshold, catalogue[threshold.spec.alert])
         if group["rules"]:
             wanted[f"threshold-{threshold.name}.yaml"] = rule_file([group])
@@ -193,11 +192,14 @@ def _render(arguments: argparse.Namespace) -> int:
 
 def _validate(arguments: argparse.Namespace) -> int:
     catalogue = Catalogue.load(arguments.catalogue)
-    checked = _judged(load(arguments.files, arguments.namespace, catalogue), catalogue)
+    if arguments.files:
+        checked = _judged(load(arguments.files, arguments.namespace, catalogue), catalogue)
+    else:
+        checked = in_cluster(arguments.namespace, catalogue, datetime.now(UTC))
     if arguments.format != "table":
         show([_verdict(each) for each in checked], (), arguments.format)
         return FOUND if any(each.problems for each in checked) else 0
-    if _complain(arguments.command, checked):
+    if complain(arguments.command, checked):
         return FOUND
     print(f"{len(checked)} valid")
     return 0
@@ -205,11 +207,8 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 def _diff(arguments: argparse.Namespace) -> int:
     catalogue, now = Catalogue.load(arguments.catalogue), datetime.now(UTC)
-    checked = load(arguments.files, arguments.namespace, catalogue)
-    if _complain(arguments.command, checked):
-        return FAILED
-    wanted = _thresholds(checked)
-    world = World() if arguments.against == "defaults" else _cluster(arguments.namespace)
+    wanted = usable(arguments, catalogue)
+    world = World() if arguments.against == "defaults" else cluster(arguments.namespace)
     refused = [*refusals(world, wanted), *_conflicts(world, wanted, catalogue, now)]
     if refused:
         lines = (f"{name}: {problem}" for name, problem in refused)
@@ -225,13 +224,11 @@ def _list(arguments: argparse.Namespace) -> int:
     catalogue = Catalogue.load(arguments.catalogue)
     if arguments.files:
         checked = load(arguments.files, arguments.namespace, catalogue)
-        if _complain(arguments.command, checked):
+        if complain(arguments.command, checked):
             return FOUND
-        rows = [_row(threshold) for threshold in _thresholds(checked)]
-    elif not arguments.namespace:
-        raise FileProblemError("give --namespace, or files")
+        rows = [_row(threshold) for threshold in valid(checked)]
     else:
-        rows = [_live_row(body) for body in _cluster(arguments.namespace).thresholds]
+        rows = [_live_row(body) for body in cluster(arguments.namespace).thresholds]
     rows.sort(key=lambda row: str(row["name"]))
     show(rows, _LIST_COLUMNS, arguments.format, nothing="no AlertThresholds")
     return 0
@@ -248,7 +245,7 @@ def _judged(checked: list[Checked], catalogue: Catalogue) -> list[Checked]:
     """Also against each other, as they would meet in a namespace that holds nothing else."""
     now = datetime.now(UTC)
     by_namespace: dict[str, list[AlertThreshold]] = {}
-    for threshold in _thresholds(checked):
+    for threshold in valid(checked):
         by_namespace.setdefault(threshold.namespace, []).append(threshold)
     lost = {
         (namespace, name): problem
@@ -272,40 +269,6 @@ def _conflicts(
         refusal = decisions[threshold.name].refusal
         if refusal is not None:
             yield threshold.name, Problem("spec", refusal.message)
-
-
-def _thresholds(checked: Iterable[Checked]) -> list[AlertThreshold]:
-    """The valid ones."""
-    return [each.threshold for each in checked if each.threshold and not each.problems]
-
-
-def _complain(command: str, checked: Iterable[Checked]) -> bool:
-    """Whether there was something to complain of."""
-    lines = [f"{each.file}: {problem}" for each in checked for problem in each.problems]
-    if lines:
-        print("\n  ".join([f"threshold-operator {command}:", *lines]), file=sys.stderr)
-    return bool(lines)
-
-
-def _cluster(namespace: str) -> World:
-    # Half a second of imports that the other commands needn't wait for.
-    from threshold_operator.kube import GoneError, Kube, KubeError
-
-    async def ask() -> World:
-        kube = await Kube.connect(namespace)
-        try:
-            thresholds = tuple(await kube.list_thresholds())
-            try:
-                return World(thresholds, tuple(await kube.list_rules()))
-            except GoneError:  # no prometheus-operator
-                return World(thresholds)
-        finally:
-            await kube.close()
-
-    try:
-        return asyncio.run(ask())
-    except KubeError as error:
-        raise ClusterError(str(error)) from error
 
 
 def _verdict(each: Checked) -> Row:

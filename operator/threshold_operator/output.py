@@ -32,7 +32,7 @@ _STYLES = {
 
 def add_format(parser: argparse.ArgumentParser) -> None:
     """The option that every command with rows has."""
-    parser.add_argument("--output-format", choices=FORMATS, default="table", dest="format")
+    parser.add_argument("-o", "--output-format", choices=FORMATS, default="table", dest="format")
 
 
 def show(rows: Sequence[Row], columns: Sequence[str], form: str, nothing: str = "") -> None:

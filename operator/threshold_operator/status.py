@@ -90,11 +90,16 @@ def rfc3339(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
+def at_milliseconds(moment: int) -> str:
+    """The same for a time of Prometheus."""
+    return rfc3339(datetime.fromtimestamp(moment / 1000, UTC))
+
+
 def preview_status(threshold: AlertThreshold, report: Report) -> Status:
     """``status.preview``: what the object would have done, beside what happened without it."""
     return {
         **_previewed(threshold),
-        "time": _at(report.end),
+        "time": at_milliseconds(report.end),
         "step": f"{report.step // 1000}s",
         "coverage": round(report.coverage, 4),
         "tiers": {
@@ -121,14 +126,10 @@ def _outcome(outcome: Outcome) -> Status:
     if outcome.threshold is not None:
         status["threshold"] = outcome.threshold
     if outcome.last is not None:
-        status["lastEpisode"] = {"start": _at(outcome.last.start)}
+        status["lastEpisode"] = {"start": at_milliseconds(outcome.last.start)}
         if not outcome.lasts:
-            status["lastEpisode"]["end"] = _at(outcome.last.end)
+            status["lastEpisode"]["end"] = at_milliseconds(outcome.last.end)
     return status
-
-
-def _at(milliseconds: int) -> str:
-    return rfc3339(datetime.fromtimestamp(milliseconds / 1000, UTC))
 
 
 def _in_force(threshold: AlertThreshold, catalogue: Catalogue) -> Status:
