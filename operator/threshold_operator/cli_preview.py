@@ -113,7 +113,7 @@ async def _replay(
 
     now = round(datetime.now(UTC).timestamp() * 1000)
     async with aiohttp.ClientSession() as session:
-        past = History(Prometheus(session, arguments.prometheus, arguments.namespace))
+        past = History(Prometheus(session, arguments.prometheus, arguments.namespace, alerts=()))
         try:
             with _progress(len(jobs)) as shown:
                 return [

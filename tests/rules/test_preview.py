@@ -1,4 +1,8 @@
-"""The preview's replay against promtool: hundreds of random alerts, evaluation by evaluation."""
+"""The preview's replay against promtool: random signals, numbers and timing, at every evaluation.
+
+For each case one alert as the catalogue ships it (its warning) and one with a rule of an object's
+own (its critical), both as the renderer makes them.
+"""
 
 from __future__ import annotations
 
@@ -6,53 +10,63 @@ import random
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.rules.test_rules import FILES
 
-from threshold_operator.model import Comparator
-from threshold_operator.replay import Replay, Terms
+from threshold_operator.catalogue import Catalogue, Entry, Signal, TierDefaults
+from threshold_operator.model import API_VERSION, KIND, AlertThreshold, Comparator, Severity
+from threshold_operator.preview import terms
+from threshold_operator.render import Group, alert_group, rule_file, threshold_group
+from threshold_operator.replay import Replay
 
 INTERVAL = 15_000
-CASES, EVALUATIONS = 300, 80
+CASES, EVALUATIONS = 40, 60
+NAMESPACE = "desk"
+TEMPLATE = Catalogue.load(FILES / "catalogue.yaml")["StocksOrderRejectionRateHigh"]
 
-DURATIONS = [0, 1_000, 15_000, 20_000, 30_000, 60_000, 90_000]
+TIMES = ["0s", "1s", "15s", "20s", "30s", "1m", "90s"]
 
 
 @dataclass(frozen=True)
 class Case:
-    name: str
-    terms: Terms
+    entry: Entry
+    threshold: AlertThreshold
     values: list[float | None]
 
     @property
     def series(self) -> dict[str, str]:
         values = ["stale" if value is None else str(value) for value in self.values]
-        return {"series": f'raw{{case="{self.name}"}}', "values": " ".join(values)}
+        name = f'raw{{namespace="{NAMESPACE}",case="{self.entry.name}"}}'
+        return {"series": name, "values": " ".join(values)}
 
     @property
-    def group(self) -> dict[str, Any]:
-        terms, signal = self.terms, f'signal{{case="{self.name}"}}'
-        expr = f"{signal} {terms.comparator} {terms.threshold}"
-        if terms.recover is not None:
-            firing = f'ALERTS{{alertname="{self.name}",alertstate="firing"}}'
-            expr += f" or ({signal} {terms.comparator} {terms.recover} and on (case) {firing})"
-        alert = {
-            "alert": self.name,
-            "expr": expr,
-            "for": f"{terms.hold}ms",
-            "keep_firing_for": f"{terms.keep}ms",
-        }
-        record = {"record": "signal", "expr": f'raw{{case="{self.name}"}}'}
-        return {"name": self.name, "interval": "15s", "rules": [record, alert]}
+    def groups(self) -> list[Group]:
+        return [alert_group(self.entry, NAMESPACE), threshold_group(self.threshold, self.entry)]
 
-    def firing(self) -> Iterator[bool]:
-        """What the replay says, evaluation by evaluation."""
-        replay = Replay(self.terms)
+    @cached_property
+    def firing(self) -> dict[Severity, list[bool]]:
+        """What the replay says of both tiers, evaluation by evaluation."""
+        own = self.threshold.spec.critical
+        replays = {
+            Severity.WARNING: Replay(terms(self.entry, Severity.WARNING, None)),
+            Severity.CRITICAL: Replay(terms(self.entry, Severity.CRITICAL, own)),
+        }
+        return {severity: list(self._firing(replay)) for severity, replay in replays.items()}
+
+    def _firing(self, replay: Replay) -> Iterator[bool]:
         for number, value in enumerate(self.values):
             replay.evaluate(number * INTERVAL, value)
             yield replay.firing
+
+    def expected(self, number: int) -> Iterator[dict[str, Any]]:
+        for severity, firing in self.firing.items():
+            if firing[number]:
+                labels = f'{{alertname="{self.entry.name}",severity="{severity}"}}'
+                yield {"labels": labels, "value": 1}
 
 
 def walk(chance: random.Random) -> Iterator[float | None]:
@@ -63,43 +77,71 @@ def walk(chance: random.Random) -> Iterator[float | None]:
         yield None if chance.random() < 0.08 else float(level)
 
 
+def tier(chance: random.Random, comparator: Comparator) -> dict[str, Any]:
+    threshold = chance.choice([4.0, 5.0, 6.0])
+    quieter = -1 if comparator is Comparator.ABOVE else 1
+    found = {
+        "threshold": threshold,
+        "for": chance.choice(TIMES),
+        "keepFiringFor": chance.choice([None, *TIMES]),
+        "recover": chance.choice([None, threshold + quieter, threshold + 3 * quieter]),
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
 def cases() -> Iterator[Case]:
     chance = random.Random(20261125)
     for number in range(CASES):
-        comparator, threshold = chance.choice(list(Comparator)), chance.choice([4, 5, 6])
-        quieter = -1 if comparator is Comparator.ABOVE else 1
-        recover = chance.choice([None, threshold + quieter, threshold + 3 * quieter])
-        hold, keep = chance.choice(DURATIONS), chance.choice(DURATIONS)
-        terms = Terms(comparator, threshold, hold, keep, recover)
-        yield Case(f"Case{number}", terms, list(walk(chance)))
+        name, comparator = f"StocksCase{number}", chance.choice(list(Comparator))
+        expr = f'max by (namespace) (raw{{namespace="__NAMESPACE__",case="{name}"}})'
+        warning, critical = tier(chance, comparator), tier(chance, comparator)
+        changed = {
+            "name": name,
+            "comparator": comparator,
+            "signal": Signal(name=f"stocks:case{number}:count", expr=expr),
+            "tiers": {
+                Severity.WARNING: TierDefaults.model_validate(warning),
+                # Silent: until it hears of the object's rule, the chart's would fire beside it.
+                Severity.CRITICAL: TierDefaults.model_validate({"for": "30s"}),
+            },
+        }
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "metadata": {"name": f"case{number}", "namespace": NAMESPACE},
+            "spec": {"alert": name, "critical": critical},
+        }
+        yield Case(
+            TEMPLATE.model_copy(update=changed), AlertThreshold.parse(body), list(walk(chance))
+        )
 
 
 def test_the_replay_fires_when_prometheus_does(promtool: str, tmp_path: Path) -> None:
     alerts = list(cases())
-    firing = {case.name: list(case.firing()) for case in alerts}
-    checks = [
-        {
-            "expr": 'ALERTS{alertstate="firing"}',
-            "eval_time": f"{number * 15}s",
-            "exp_samples": [
-                {
-                    "labels": f'ALERTS{{alertname="{c.name}",alertstate="firing",case="{c.name}"}}',
-                    "value": 1,
-                }
-                for c in alerts
-                if firing[c.name][number]
-            ],
-        }
-        for number in range(EVALUATIONS)
-    ]
+    groups = [group for place in (0, 1) for group in (case.groups[place] for case in alerts)]
     test = {
         "interval": "15s",
-        "input_series": [c.series for c in alerts],
-        "promql_expr_test": checks,
+        "input_series": [case.series for case in alerts],
+        "promql_expr_test": [
+            {
+                "expr": 'group by (alertname, severity) (ALERTS{alertstate="firing"})',
+                "eval_time": f"{number * 15}s",
+                "exp_samples": [sample for case in alerts for sample in case.expected(number)],
+            }
+            for number in range(EVALUATIONS)
+        ],
     }
-    document = {"rule_files": ["rules.yaml"], "evaluation_interval": "15s", "tests": [test]}
-    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [c.group for c in alerts]}))
+    document = {
+        "rule_files": ["rules.yaml"],
+        "evaluation_interval": "15s",
+        # The signals first, as the objects' own rules see them in the end.
+        "group_eval_order": [group["name"] for group in groups],
+        "tests": [test],
+    }
+    (tmp_path / "rules.yaml").write_text(rule_file(groups))
     (tmp_path / "test.yaml").write_text(yaml.safe_dump(document))
     command = [promtool, "test", "rules", "test.yaml"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, (run.stdout + run.stderr)[:4000]
+    both = {fires for case in alerts for firing in case.firing.values() for fires in firing}
+    assert both == {True, False}
