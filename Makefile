@@ -59,9 +59,9 @@ ib-async: $(IB_ASYNC)/.installed ## The same tests of the gateway's link with ib
 	hack/debian-packages postgresql
 	$(IB_ASYNC)/bin/pytest $(addprefix tests/,unit/api/test_gateway.py integration/api/test_link.py integration/api/test_changes.py)
 
-rules: $(VENV)/.installed ## promtool tests of the rules
-	hack/debian-packages prometheus
-	$(BIN)/pytest tests/rules
+rules: $(VENV)/.installed ## promtool tests of the rules; runbooks and metrics against the running programs
+	hack/debian-packages prometheus prometheus-alertmanager prometheus-node-exporter
+	$(BIN)/pytest tests/rules tests/quality
 
 e2e: $(VENV)/.installed ## The whole product on a kind cluster of its own
 	hack/e2e $(BIN)
