@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -59,6 +60,7 @@ TEXTS = [
     *('"', "'", "\\", '\\"', '"} or vector(1) #', "a\nb", "\r\n", "\t", "\x00", "\x1b[31m"),
     *("\u2028", "\u202e", "\ufeff", "é", "🚀", "__NAMESPACE__", "../../etc/passwd", "a" * 253),
     *("x" * 129, "x" * 257, "y" * (1 << 20), "NaN", "Infinity", "1e309", "5", "0s", "-1m", "1y"),
+    *("Shadow", "Preview", "90s", "1h30m", "8d", "7d ", "1m\n", "٣m", "1w1d", "99999999d"),
     *("2026-12-24T21:00:00Z", "2026-12-24T21:00:00", "9999-12-31T23:59:59-23:59", "T", "2026"),
 ]
 NUMBERS = [
@@ -81,9 +83,10 @@ def mutated(changes: list[tuple[Path_, Any]]) -> dict[str, Any]:
     found = body(
         alert=PNL,
         match={"symbol": "TSLA"},
-        warning={"threshold": 0.015},
-        critical={"threshold": 0.03},
+        warning={"threshold": 0.015, "recover": 0.01, "enabled": True},
+        critical={"threshold": 0.03, "recover": 0.02, "for": "1m", "keepFiringFor": "5m"},
         mode="Enforce",
+        preview={"window": "7d"},
         expiresAt="2099-12-24T21:00:00Z",
         reason="earnings week",
     )
@@ -103,9 +106,18 @@ def put(found: Any, path: Path_, value: Any) -> None:
         found[path[-1]] = value
 
 
+LABELS = {"namespace", "alert", "severity", "source", "rule"} | {e.scope for e in CATALOGUE}
+#: All that the expression of an alert may quote, beside the object's own name.
+QUOTED = {
+    *("", "default", "firing", "trading", "warning", "critical", "none", "own", "shadow"),
+    *(entry.name for entry in CATALOGUE),
+}
+
+
 def test_the_schema_gives_a_case_for_each_property() -> None:
     names = {path[-1] for path in PATHS}
-    assert {"alert", "match", "threshold", "mode", "expiresAt", "reason", "name"} <= names
+    fields = {"alert", "match", "threshold", "mode", "expiresAt", "reason", "name", "window"}
+    assert fields | {"for", "keepFiringFor", "recover", "enabled"} <= names
 
 
 @pytest.mark.timeout(300)
@@ -133,22 +145,18 @@ def test_bad_input_is_refused_in_words_or_becomes_rules_that_prometheus_loads(
 
 
 def loadable(threshold: AlertThreshold) -> str:
-    """The rule file; a number, its labels and nothing else came in."""
+    """The rule file; numbers, durations, labels and nothing else came in."""
     group = threshold_group(threshold, CATALOGUE[threshold.spec.alert])
     text = rule_file([group])
     assert yaml.safe_load(text) == {"groups": [group]}
     for rule in group["rules"]:
         promql_parser.parse(rule["expr"])
-        assert rule["expr"].startswith("vector(")
-        assert rule["labels"].keys() <= {
-            "namespace",
-            "alert",
-            "severity",
-            "source",
-            "symbol",
-            "route",
-            "container",
-        }
+        if "record" in rule:
+            assert rule["expr"].startswith("vector(")
+            assert rule["labels"].keys() <= LABELS
+        else:
+            assert set(re.findall('"(.*?)"', rule["expr"])) <= {*QUOTED, threshold.name}
+            assert rule["labels"].keys() <= {"severity", "shadow"}
     return text
 
 

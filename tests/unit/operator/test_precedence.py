@@ -182,7 +182,7 @@ def an_object(draw: st.DrawFn, name: str) -> dict[str, Any]:
     spec: dict[str, Any] = {"match": match, **tiers}
     if expires:
         spec["expiresAt"] = expires
-    return body(name, PNL, created=created.isoformat(), **spec)
+    return body(name, PNL, created=created.isoformat(), generation=2, **spec)
 
 
 @given(objects(), st.randoms(use_true_random=False))
