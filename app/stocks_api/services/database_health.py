@@ -19,7 +19,7 @@ class Database(Protocol):
         """Bring the schema up to date; does nothing when it is."""
 
     async def ping(self) -> None:
-        """A query that costs nothing."""
+        """A query that succeeds only where orders could be stored."""
 
 
 class DatabaseMetrics(Protocol):

@@ -275,6 +275,7 @@ async def test_a_newer_schema_is_refused_not_damaged(
 async def test_the_time_of_each_operation_is_measured(engine: AsyncEngine) -> None:
     registry = CollectorRegistry()
     database = OrderDatabase(engine, Metrics(registry, []))
+    await database.migrate()
     await database.ping()
     name, labels = "database_query_duration_seconds_count", {"operation": "ping"}
     assert registry.get_sample_value(name, labels) == 1
@@ -304,9 +305,11 @@ async def test_a_locked_sqlite_file_is_unavailable(tmp_path: Path) -> None:
     database = OrderDatabase(engine, Metrics(CollectorRegistry(), []))
     await database.migrate()
     async with other.begin():  # takes the write lock
-        await database.ping()  # readers go on
+        assert await database.open_orders() == []  # readers go on
         with pytest.raises(DatabaseUnavailable, match="locked"):
             await database.add(an_order())
+        with pytest.raises(DatabaseUnavailable, match="locked"):
+            await database.ping()
     await database.add(an_order())
     await engine.dispose()
     await other.dispose()
