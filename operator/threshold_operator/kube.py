@@ -58,6 +58,7 @@ class Kube:
         self._rules = f"/apis/{RULE_API}{within}/{RULES}"
         self._events = f"/api/v1{within}/events"
         self._leases = f"/apis/{LEASE_API}{within}/leases"
+        self._config_maps = f"/api/v1{within}/configmaps"
 
     @classmethod
     async def connect(cls, namespace: str) -> Self:
@@ -104,6 +105,10 @@ class Kube:
         """Tell people, in ``kubectl describe``."""
         self._permit()
         await self._call("POST", self._events, body=event)
+
+    async def get_config_map(self, name: str) -> Body | None:
+        """The ConfigMap, if it exists."""
+        return await self._get(f"{self._config_maps}/{name}")
 
     async def get_lease(self, name: str) -> Body | None:
         """The Lease, if it exists."""

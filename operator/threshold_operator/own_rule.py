@@ -44,6 +44,20 @@ class Cluster(Protocol):
         ...
 
 
+async def settle(cluster: Cluster, name: str, own: OwnAlerts, chart: Catalogue) -> OwnAlerts:
+    """What is in force from now on; where entries are refused, with what was before.
+
+    Waits for the API server to say what that was.
+    """
+    while own.refused:
+        try:
+            return settled(own, await cluster.get_rule(name), chart)
+        except KubeError as error:
+            log.warning("can't ask for what was in force: %s", error)
+            await asyncio.sleep(RETRY_SECONDS)
+    return own
+
+
 class OwnRule:
     """``name`` is that of the ConfigMap, and of the rule."""
 
@@ -51,39 +65,29 @@ class OwnRule:
         self,
         cluster: Cluster,
         name: str,
+        own: OwnAlerts,
         labels: Mapping[str, str],
         metrics: Metrics,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._cluster, self._name, self._labels = cluster, name, labels
-        self._metrics, self._now = metrics, now
+        self._cluster, self._name, self._own = cluster, name, own
+        self._labels, self._metrics, self._now = labels, metrics, now
 
-    async def settle(self, own: OwnAlerts, chart: Catalogue) -> OwnAlerts:
-        """What is in force from now on; waits until the API server says what was before."""
-        while own.refused:
-            try:
-                own = settled(own, await self._cluster.get_rule(self._name), chart)
-                break
-            except KubeError as error:
-                log.warning("can't ask for what was in force: %s", error)
-                await asyncio.sleep(RETRY_SECONDS)
-        self._count(own)
-        return own
-
-    async def run(self, own: OwnAlerts) -> None:
+    async def run(self) -> None:
         """Keep the rule in line, for ever."""
-        for name in own.refused:
-            log.error("monitoring.extraAlerts: %s", own.problem(name))
+        self._count()
+        for name in self._own.refused:
+            log.error("monitoring.extraAlerts: %s", self._own.problem(name))
         while True:
             try:
-                await self.keep(own)
+                await self.keep()
             except KubeError as error:
                 log.warning("%s: %s", self._name, error)
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 await asyncio.sleep(RESYNC_SECONDS)
 
-    async def keep(self, own: OwnAlerts) -> None:
+    async def keep(self) -> None:
         """Write what differs, and nothing else.
 
         :raises KubeError: the API server refused or didn't answer.
@@ -94,21 +98,22 @@ class OwnRule:
         live = await self._cluster.get_rule(self._name)
         if live is not None and not belongs_to(live, config_map["metadata"]["uid"]):
             return log.error("a PrometheusRule %s exists that isn't ours; rename it", self._name)
-        wanted = own_manifest(own, config_map, self._labels)
+        wanted = own_manifest(self._own, config_map, self._labels)
         if live is None or not holds(live, wanted):
             self._metrics.writes.labels("rule").inc()
             await self._cluster.apply_rule(wanted)
-            await self._tell(own, live, config_map)
+            await self._tell(live, config_map)
         return None
 
-    async def _tell(self, own: OwnAlerts, live: Body | None, config_map: Body) -> None:
-        for name in news(own, live):
+    async def _tell(self, live: Body | None, config_map: Body) -> None:
+        for name in news(self._own, live):
             self._metrics.writes.labels("event").inc()
-            text = own.problem(name)
+            text = self._own.problem(name)
             told = event(config_map, "Warning", "AlertRefused", text, self._now())
             await self._cluster.create_event(told)
 
-    def _count(self, own: OwnAlerts) -> None:
+    def _count(self) -> None:
+        own = self._own
         states = {"accepted": own.accepted, "kept": own.kept, "refused": own.refused}
         for state, names in states.items():
             self._metrics.own_alerts.labels(state).set(len(names))

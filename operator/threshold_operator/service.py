@@ -26,6 +26,8 @@ from threshold_operator.history import History
 from threshold_operator.informer import Informer
 from threshold_operator.kube import Kube
 from threshold_operator.manifest import MANAGER
+from threshold_operator.own_alerts import OwnAlerts, read, with_own
+from threshold_operator.own_rule import OwnRule, settle
 from threshold_operator.previews import Previews
 from threshold_operator.probe import Probe
 from threshold_operator.prometheus import Prometheus
@@ -44,17 +46,21 @@ def run(settings: Settings) -> None:
     )
     # One line for each event of each object would bury the rest.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
-    asyncio.run(_serve(settings, Catalogue.load(settings.catalogue)))
+    chart = Catalogue.load(settings.catalogue)
+    own = read(settings.own_alerts, chart) if settings.own_alerts else OwnAlerts()
+    asyncio.run(_serve(settings, chart, own))
 
 
-async def _serve(settings: Settings, catalogue: Catalogue) -> None:
+async def _serve(settings: Settings, chart: Catalogue, given: OwnAlerts) -> None:
     async with AsyncExitStack() as stack:
         kube = await Kube.connect(settings.namespace)
         stack.push_async_callback(kube.close)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         identity = f"{platform.node()}_{uuid4()}"  # two processes of one machine are two candidates
         election = Election(kube.within(settings.lease_namespace), MANAGER, identity)
-        operator = Operator(settings, catalogue, kube, session, election)
+        home = kube.within(settings.lease_namespace)
+        own = await settle(home, settings.own_alerts_config_map, given, chart)
+        operator = Operator(settings, with_own(chart, own), own, kube, session, election)
         await _listen(settings, application(operator.health, operator.metrics), stack)
         await operator.run()
 
@@ -78,12 +84,13 @@ class Operator:
         self,
         settings: Settings,
         catalogue: Catalogue,
+        own: OwnAlerts,
         kube: Kube,
         session: aiohttp.ClientSession,
         election: Election,
     ) -> None:
-        self._settings, self._catalogue, self._kube = settings, catalogue, kube
-        self._session, self._election = session, election
+        self._settings, self._catalogue, self._own = settings, catalogue, own
+        self._kube, self._session, self._election = kube, session, election
         self._namespaces = Namespaces(settings.namespace)
         self.health, self.metrics = Health(), Metrics(CollectorRegistry())
         self._informer = Informer(kube, self._namespaces, self.health, self.metrics)
@@ -110,6 +117,8 @@ class Operator:
         begun: set[str] = set()
         try:
             async with asyncio.TaskGroup() as tasks:
+                if self._settings.own_alerts:
+                    tasks.create_task(self._own_rule().run())
                 while True:
                     self._namespaces.grown.clear()
                     for namespace in set(self._namespaces) - begun:
@@ -119,6 +128,12 @@ class Operator:
         finally:
             self.health.rests()
             self.metrics.rests()
+
+    def _own_rule(self) -> OwnRule:
+        settings, permit = self._settings, self._election.permit
+        home = self._kube.within(settings.lease_namespace, permit)
+        name, labels = settings.own_alerts_config_map, settings.rule_labels
+        return OwnRule(home, name, self._own, labels, self.metrics)
 
     async def _serve(self, namespace: str) -> None:
         """One namespace, which knows of no other."""

@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     #: Where the Lease is, by which several operators agree on one.
     lease_namespace: Annotated[Namespace, Field(validate_default=True)] = ""
     catalogue: Path = Path("charts/stocks-fastapi/files/catalogue.yaml")
+    #: Entries that users add, and the ConfigMap that they come in.
+    own_alerts: Path | None = None
+    own_alerts_config_map: str = ""
     prometheus_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
     rule_labels: Labels = {"release": "kube-prometheus-stack"}
     host: str = "0.0.0.0"  # noqa: S104 - probes and Prometheus come from other machines

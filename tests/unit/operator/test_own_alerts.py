@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import yaml
 from prometheus_client import CollectorRegistry
 from tests.unit.operator.objects import CATALOGUE, NOW
 
+from threshold_operator import own_rule
 from threshold_operator.catalogue import CatalogueError
 from threshold_operator.health import Metrics
+from threshold_operator.kube import KubeError
 from threshold_operator.own_alerts import (
     OwnAlerts,
     holds,
@@ -21,7 +24,7 @@ from threshold_operator.own_alerts import (
     settled,
     with_own,
 )
-from threshold_operator.own_rule import OwnRule
+from threshold_operator.own_rule import OwnRule, settle
 from threshold_operator.render import alert_group
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "own-alerts" / "values.yaml"
@@ -31,10 +34,11 @@ SPREAD = FLOW | {
     "signal": {"name": "stocks:spread:ratio", "expr": 'spread{namespace="__NAMESPACE__"}'},
 }
 BROKEN = FLOW | {"bounds": {"min": 200, "max": 300}}
+NAME = "stocks-own-alerts"
 CONFIG_MAP = {
     "apiVersion": "v1",
     "kind": "ConfigMap",
-    "metadata": {"name": "stocks-own-alerts", "namespace": "trading", "uid": "u"},
+    "metadata": {"name": NAME, "namespace": "trading", "uid": "u"},
 }
 
 
@@ -142,12 +146,18 @@ def test_a_file_that_is_no_list_is_named(tmp_path: Path) -> None:
 class Cluster:
     """Holds one rule, and notes what it is told."""
 
-    def __init__(self, live: dict[str, Any] | None = None, owner: Any = CONFIG_MAP) -> None:
-        self.live, self.owner = live, owner
+    def __init__(
+        self, live: dict[str, Any] | None = None, owner: Any = CONFIG_MAP, failures: int = 0
+    ) -> None:
+        self.live, self.owner, self.failures = live, owner, failures
+        self.written = asyncio.Event()
         self.writes: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
 
     async def get_config_map(self, name: str) -> Any:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise KubeError("no answer")
         return self.owner
 
     async def get_rule(self, name: str) -> Any:
@@ -156,6 +166,7 @@ class Cluster:
     async def apply_rule(self, manifest: dict[str, Any]) -> Any:
         self.writes.append(manifest)
         self.live = manifest
+        self.written.set()
         return manifest
 
     async def create_event(self, event: Any) -> None:
@@ -167,45 +178,63 @@ def metrics() -> Metrics:
     return Metrics(CollectorRegistry())
 
 
-def keeper(cluster: Cluster, metrics: Metrics) -> OwnRule:
-    return OwnRule(cluster, "stocks-own-alerts", {"release": "stack"}, metrics, lambda: NOW)
+@pytest.fixture
+def keep(metrics: Metrics) -> Any:
+    """As the operator does it at a start: settle, then keep."""
+
+    async def start(cluster: Cluster, own: OwnAlerts, times: int = 1) -> OwnAlerts:
+        own = await settle(cluster, NAME, own, CATALOGUE)
+        rule = OwnRule(cluster, NAME, own, {"release": "stack"}, metrics, lambda: NOW)
+        for _ in range(times):
+            await rule.keep()
+        return own
+
+    return start
 
 
-async def test_what_is_in_line_is_not_written_again(given: Any, metrics: Metrics) -> None:
+async def test_what_is_in_line_is_not_written_again(given: Any, keep: Any) -> None:
     cluster = Cluster()
-    own = await keeper(cluster, metrics).settle(given(FLOW), CATALOGUE)
-    for _ in range(3):
-        await keeper(cluster, metrics).keep(own)
+    await keep(cluster, given(FLOW), times=3)
     assert len(cluster.writes) == 1
 
 
-async def test_a_refusal_is_told_once_with_what_holds_instead(given: Any, metrics: Metrics) -> None:
+async def test_a_refusal_is_told_once_with_what_holds_instead(given: Any, keep: Any) -> None:
     cluster = Cluster(rule(given(FLOW)))
-    for _ in range(2):  # the second time as after a restart
-        own = await keeper(cluster, metrics).settle(given(BROKEN), CATALOGUE)
-        await keeper(cluster, metrics).keep(own)
+    await keep(cluster, given(BROKEN))
+    own = await keep(cluster, given(BROKEN))  # as after a restart
     assert [entry.name for entry in own.kept] == ["StocksOrderFlowHigh"]
     assert news(own, cluster.live) == []
     (told,) = cluster.events
     assert told["reason"] == "AlertRefused"
     assert told["involvedObject"]["kind"] == "ConfigMap"
     assert "the last good one stays in force" in told["message"]
-    count = metrics.registry.get_sample_value
-    counted = {
-        s: count("threshold_own_alerts", {"state": s}) for s in ("accepted", "kept", "refused")
-    }
-    assert counted == {"accepted": 0, "kept": 1, "refused": 1}
 
 
 @pytest.mark.parametrize(
     "cluster",
     [
         pytest.param(Cluster(owner=None), id="nothing to own it"),
-        pytest.param(Cluster({"metadata": {"name": "stocks-own-alerts"}}), id="somebody else's"),
+        pytest.param(Cluster({"metadata": {"name": NAME}}), id="somebody else's"),
     ],
 )
 async def test_a_rule_that_is_not_ours_to_write_is_left_alone(
-    given: Any, metrics: Metrics, cluster: Cluster
+    given: Any, keep: Any, cluster: Cluster
 ) -> None:
-    await keeper(cluster, metrics).keep(given(FLOW))
+    await keep(cluster, given(FLOW))
     assert cluster.writes == []
+
+
+async def test_what_fails_is_tried_again_and_told_as_a_metric(
+    given: Any, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_rule, "RETRY_SECONDS", 0)
+    cluster = Cluster(failures=2)
+    run = OwnRule(cluster, NAME, given(FLOW, BROKEN | {"name": "StocksX"}), {}, metrics).run()
+    async with asyncio.timeout(30):
+        task = asyncio.create_task(run)
+        await cluster.written.wait()
+        task.cancel()
+    count = metrics.registry.get_sample_value
+    states = ("accepted", "kept", "refused")
+    found = {state: count("threshold_own_alerts", {"state": state}) for state in states}
+    assert found == {"accepted": 1, "kept": 0, "refused": 1}
