@@ -61,6 +61,7 @@ def create_app(services: Services, lifespan: Lifespan) -> FastAPI:
     app.include_router(resolutions.router)
     app.include_router(kill_switch.router)
     problems.install(app)
+    problems.document(app)
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES, seconds=BODY_SECONDS)
     app.add_middleware(RequestMiddleware, metrics=services.metrics)  # the outermost
     _expect_routes(services.metrics)

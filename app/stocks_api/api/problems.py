@@ -1,6 +1,6 @@
 """Errors as clients see them: one shape, RFC 9457, that says what to change."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -91,6 +91,31 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RefusalError, _on_refusal)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
+
+
+def document(app: FastAPI) -> None:
+    """Let the OpenAPI document say that a Problem has a media type of its own."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            for response in _responses(generate()):
+                _name_media_type(response.get("content", {}))
+        return generate()
+
+    app.openapi = openapi  # type: ignore[method-assign] # as FastAPI's manual has it
+
+
+def _responses(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in document["paths"].values():
+        for operation in path.values():
+            yield from operation["responses"].values()
+
+
+def _name_media_type(content: dict[str, Any]) -> None:
+    schema = content.get("application/json", {}).get("schema", {})
+    if schema.get("$ref") == f"#/components/schemas/{Problem.__name__}":
+        content[MEDIA_TYPE] = content.pop("application/json")
 
 
 def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
