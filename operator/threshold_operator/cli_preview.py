@@ -162,7 +162,7 @@ def _row(job: _Job, report: Report, severity: Severity, numbers: str, outcome: O
         "tier": str(severity),
         "numbers": numbers,
         "threshold": outcome.threshold,
-        "episodes": outcome.episodes,
+        "episodes": len(outcome.episodes),
         "minutes": round(outcome.firing / 60_000, 2),
         "last": at_milliseconds(last.start) if last else None,
         "until": at_milliseconds(last.end) if last and not outcome.lasts else None,
@@ -175,4 +175,4 @@ def _row(job: _Job, report: Report, severity: Severity, numbers: str, outcome: O
 def _too_many(reports: Collection[Report], limit: int | None) -> bool:
     if limit is None:
         return False
-    return any(new.episodes > limit for r in reports for new, _ in r.tiers.values())
+    return any(len(new.episodes) > limit for r in reports for new, _ in r.tiers.values())

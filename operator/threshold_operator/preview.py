@@ -41,13 +41,21 @@ class Question:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one tier did over the window; ``firing`` is summed over the instances."""
+    """What one tier did over the window, all instances together; the last episode may last."""
 
     threshold: float | None
-    episodes: int
-    firing: int
-    last: Episode | None
+    episodes: tuple[Episode, ...]
     lasts: bool
+
+    @property
+    def firing(self) -> int:
+        """Summed over the instances."""
+        return sum(episode.end - episode.start for episode in self.episodes)
+
+    @property
+    def last(self) -> Episode | None:
+        """The one that ended last."""
+        return self.episodes[-1] if self.episodes else None
 
 
 @dataclass(frozen=True)
@@ -192,8 +200,6 @@ def _outcome(terms: Terms, replays: Sequence[Replay], end: int) -> Outcome:
     episodes = [episode for replay in replays for episode in replay.episodes(end)]
     return Outcome(
         threshold=terms.threshold,
-        episodes=len(episodes),
-        firing=sum(episode.end - episode.start for episode in episodes),
-        last=max(episodes, key=lambda episode: (episode.end, episode.start), default=None),
+        episodes=tuple(sorted(episodes, key=lambda episode: (episode.end, episode.start))),
         lasts=any(replay.firing for replay in replays),
     )

@@ -120,7 +120,7 @@ def _previewed(threshold: AlertThreshold) -> Status:
 
 def _outcome(outcome: Outcome) -> Status:
     status: Status = {
-        "episodes": outcome.episodes,
+        "episodes": len(outcome.episodes),
         "minutesFiring": round(outcome.firing / 60_000, 2),
     }
     if outcome.threshold is not None:

@@ -153,11 +153,11 @@ class FakePast:
 
 
 def _one_minute(question: Question, window: int, now: int) -> Report:
-    last = Episode(now - 60_000, now - 1000)
+    last = Episode(now - 61_000, now - 1000)
     tiers = {
         severity: (
-            Outcome(tier.new.threshold, 1, 60_000, last, lasts=False),
-            Outcome(tier.in_force.threshold, 0, 0, None, lasts=False),
+            Outcome(tier.new.threshold, (last,), lasts=False),
+            Outcome(tier.in_force.threshold, (), lasts=False),
         )
         for severity, tier in question.tiers.items()
     }

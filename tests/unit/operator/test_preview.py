@@ -89,8 +89,8 @@ def test_a_report_counts_over_all_instances() -> None:
     stage.feed(TIMES, SIGNAL)
     report = stage.report(0, TIMES[-1], STEP)
     new, in_force = report.tiers[CRITICAL]
-    assert (new.threshold, new.episodes, new.firing, new.lasts) == (5, 3, 6 * STEP, True)
-    assert (in_force.threshold, in_force.episodes, in_force.firing) == (7, 2, 4 * STEP)
+    assert (new.threshold, len(new.episodes), new.firing, new.lasts) == (5, 3, 6 * STEP, True)
+    assert (in_force.threshold, len(in_force.episodes), in_force.firing) == (7, 2, 4 * STEP)
     assert new.last == in_force.last == Episode(6 * STEP, TIMES[-1])
     assert (report.start, report.end, report.step, report.coverage) == (0, TIMES[-1], STEP, 1)
 
@@ -120,7 +120,9 @@ def test_nothing_recorded_is_no_coverage() -> None:
 def test_instances_of_other_objects_are_left_out() -> None:
     stage = Stage({CRITICAL: Comparison(Terms(ABOVE, 5), Terms(ABOVE, 7), frozenset({"TSLA"}))})
     stage.feed(TIMES, SIGNAL)
-    assert stage.report(0, TIMES[-1], STEP).tiers[CRITICAL][0].episodes == 1
+    assert stage.report(0, TIMES[-1], STEP).tiers[CRITICAL][0].episodes == (
+        Episode(3 * STEP, 5 * STEP),
+    )
 
 
 DEFAULTS = (Terms(ABOVE, 0.02, hold=30_000), Terms(ABOVE, 0.05, hold=30_000))

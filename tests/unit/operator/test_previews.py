@@ -16,8 +16,8 @@ from threshold_operator.previews import NOT_CONFIGURED
 from threshold_operator.replay import Episode
 from threshold_operator.status import preview_status
 
-QUIET = Outcome(None, 0, 0, None, lasts=False)
-LOUD = Outcome(0.05, 1, 90_000, Episode(0, 90_000), lasts=True)
+QUIET = Outcome(None, (), lasts=False)
+LOUD = Outcome(0.05, (Episode(0, 90_000),), lasts=True)
 
 
 def quiet(_: Question, window: int, now: int) -> Report:
@@ -67,7 +67,7 @@ async def test_it_lands_in_the_status(bench: Bench) -> None:
                     "threshold": 0.05,
                     "episodes": 1,
                     "minutesFiring": 1.0,
-                    "lastEpisode": {"start": "2026-11-23T11:59:00Z", "end": "2026-11-23T11:59:59Z"},
+                    "lastEpisode": {"start": "2026-11-23T11:58:59Z", "end": "2026-11-23T11:59:59Z"},
                 },
                 "inForce": {"threshold": 0.2, "episodes": 0, "minutesFiring": 0.0},
             }
