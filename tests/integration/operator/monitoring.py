@@ -97,7 +97,7 @@ def running_prometheus(folder: Path, namespace: str) -> Iterator[Monitoring]:
     """Up, with every rule evaluated and the positions scraped twice, so that a move is one."""
     metrics = _quiet_market(namespace)
     with ExitStack() as stack:
-        target = stack.enter_context(_exporter(lambda: metrics))
+        target = stack.enter_context(exporter(lambda: metrics))
         monitoring = Monitoring(folder, metrics, target)
         monitoring.start()
         stack.callback(monitoring.stop)
@@ -136,7 +136,7 @@ def _configuration(folder: Path, rules: Path, target: str) -> Path:
 
 
 @contextmanager
-def _exporter(metrics: Callable[[], dict[str, float]]) -> Iterator[str]:
+def exporter(metrics: Callable[[], dict[str, float]]) -> Iterator[str]:
     """Serves the metrics as they are at the moment; yields its address."""
 
     class Handler(BaseHTTPRequestHandler):
