@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 IB_ASYNC := .venv-ib-async
 CLUSTER := PYTHONPATH=hack python3 -m cluster
 
-.PHONY: help up down test venv lock lint unit integration ib-async rules e2e generate local local-apply local-delete
+.PHONY: help up down test venv lock lint unit integration ib-async rules e2e generate local local-apply local-delete dash pictures
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,6 +26,13 @@ local-apply: $(VENV)/.installed ## Put an AlertThreshold in force in `make local
 
 local-delete: $(VENV)/.installed ## Take it back: NAME=rejection-rate
 	PYTHONPATH=hack $(BIN)/python -m local delete $(NAME)
+
+dash: $(VENV)/.installed ## The dashboards at http://127.0.0.1:3000/dash: ARGS="--prometheus URL"
+	$(BIN)/python -m monitoring.dash $(ARGS)
+
+pictures: $(VENV)/.installed ## PNG of the dashboards into docs/images, from a running /dash or ARGS="--grafana URL"
+	hack/debian-packages chromium
+	$(BIN)/python -m monitoring.dash.pictures $(ARGS)
 
 test: lint unit integration ib-async rules e2e ## Everything: lint, unit, integration, promtool and e2e on kind
 
@@ -52,7 +59,7 @@ unit: $(VENV)/.installed ## Unit tests: no server, no cluster; helm and promtool
 
 integration: $(VENV)/.installed ## Real PostgreSQL, Prometheus, Alertmanager and IB client on loopback
 	$(CLUSTER) tools >/dev/null
-	hack/debian-packages postgresql prometheus prometheus-alertmanager prometheus-node-exporter
+	hack/debian-packages postgresql prometheus prometheus-alertmanager prometheus-node-exporter chromium
 	$(BIN)/pytest tests/integration
 
 ib-async: $(IB_ASYNC)/.installed ## The same tests of the gateway's link with ib_async, in an environment of its own

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cluster import images, monitoring, release
+from cluster import dash, images, monitoring, release
 from cluster.kind import Target, load_images
 from cluster.paths import CHART
 from cluster.release import Release
@@ -22,6 +22,8 @@ def deploy(target: Target, wanted: Release, progress: Progress, parts: tuple[str
         ours = ensure_loaded(target, progress)
     if "chart" in parts:
         release.install(target, wanted, ours, progress)
+        if not target.kit.public:
+            dash.install(target, ours["operator"], progress)
 
 
 def ensure_loaded(target: Target, progress: Progress) -> dict[str, str]:

@@ -21,14 +21,17 @@ GRAFANA = f"{monitoring.STACK}-grafana"
 API = "http://127.0.0.1:8000"
 PROMETHEUS = "http://127.0.0.1:9090"
 ALERTMANAGER = "http://127.0.0.1:9093"
+# Grafana where there is one, else our own page.
+DASHBOARDS = "http://127.0.0.1:3000"
 ANSWER_SECONDS = 60
 NEXT = "kubectl apply -f examples/rejection-rate.yaml"
 KEY_COMMAND = (
     f"kubectl -n {NAMESPACE} get secret stocks-api-keys -o jsonpath='{{.data.key}}' | base64 -d"
 )
 NO_GRAFANA = [
-    "Grafana        none: it cannot be built from language packages. Any Grafana will do: give it",
-    f"               {PROMETHEUS} and import charts/stocks-fastapi/files/dashboards/*.json",
+    f"Dashboards     {DASHBOARDS}/dash",
+    "               (no Grafana: it cannot be built from language packages. Any will do: give it",
+    f"               {PROMETHEUS} and import charts/stocks-fastapi/files/dashboards/*.json)",
 ]
 
 
@@ -45,7 +48,7 @@ def up(progress: Progress) -> str:
 def wait_for_answers(progress: Progress) -> None:
     """Until all that the summary names answers here: a new Service takes a second or two."""
     urls = [PROMETHEUS + "/-/ready", ALERTMANAGER + "/-/ready"]
-    urls += [API + "/healthz"] if chart_exists() else []
+    urls += [API + "/healthz", DASHBOARDS + "/healthz"] if chart_exists() else []
     with progress.step("answers on 127.0.0.1"):
         deadline = time.monotonic() + ANSWER_SECONDS
         while silent := [url for url in urls if fetch(url) is None]:
@@ -105,7 +108,7 @@ def grafana(target: Target) -> list[str]:
     get = f"kubectl -n {monitoring.NAMESPACE}"
     password = f"get secret {GRAFANA} -o jsonpath='{{.data.admin-password}}' | base64 -d"
     return [
-        f"Grafana        {get} port-forward svc/{GRAFANA} 3000:80, then http://127.0.0.1:3000",
+        f"Dashboards     {DASHBOARDS} (Grafana)",
         f"               user admin, password: {get} {password}",
     ]
 

@@ -1,4 +1,4 @@
-"""Runs API, simulator, exporter, Prometheus and Alertmanager on loopback until Ctrl-C."""
+"""Runs API, simulator, Prometheus, Alertmanager and dashboards on loopback until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -98,6 +98,7 @@ def _where(place: Place, ports: Ports) -> str:
 Gateway: SIMULATED. No account, no market, no money.
 
 API           {url(ports.api, "/docs")}   (key in {place.state / "api-key"})
+Dashboards    {url(ports.dash, "/dash")}
 Prometheus    {url(ports.prometheus, "/alerts")}
 Alertmanager  {url(ports.alertmanager)}
 Notifications {url(ports.logger)}   (what would be sent to people)

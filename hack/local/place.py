@@ -29,6 +29,7 @@ class Ports:
     alertmanager: int = 9093
     logger: int = 9099
     exporter: int = 9100
+    dash: int = 3000
 
     def require_free(self) -> None:
         """Raise LocalError for the first one that something listens on."""

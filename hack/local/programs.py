@@ -31,6 +31,7 @@ def all_programs(place: Place, ports: Ports) -> list[Program]:
         alert_logger(ports),
         alertmanager(place, ports),
         _prometheus(place, ports),
+        _dash(ports),
     ]
 
 
@@ -61,6 +62,7 @@ def write_monitoring_config(place: Place, ports: Ports) -> None:
         for theirs, port in addresses.items():
             text = re.sub(rf"(\[|//){theirs}\b", rf"\g<1>{LOOPBACK}:{port}", text)
         (place.folder(name) / f"{name}.yml").write_text(text)
+    shutil.copy(MONITORING / "gateway-mode.yml", place.folder("prometheus"))
 
 
 def _simulator(ports: Ports) -> Program:
@@ -100,6 +102,13 @@ def _prometheus(place: Place, ports: Ports) -> Program:
         "--web.enable-lifecycle",  # a reload answers with what is wrong; SIGHUP would not
     ]
     return Program("prometheus", command, url(ports.prometheus, "/-/ready"), dict(os.environ))
+
+
+def _dash(ports: Ports) -> Program:
+    """The dashboards; Prometheus is asked through it."""
+    options = ["--prometheus", url(ports.prometheus), "--port", str(ports.dash)]
+    command = [sys.executable, "-m", "monitoring.dash", *options]
+    return Program("dash", command, url(ports.dash, "/healthz"), _environment(".", {}))
 
 
 def _node_exporter(ports: Ports) -> Program:

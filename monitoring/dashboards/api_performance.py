@@ -41,9 +41,7 @@ def api_performance(catalogue: Catalogue) -> Board:
 def _at_a_glance() -> list[panels.Built]:
     return [
         mode(),
-        panels.none_is_well(
-            "Alerts of the API firing", "Latency, absence and refused keys.", firing(ALERTS)
-        ),
+        panels.none_is_well("Alerts firing", "Latency, absence and refused keys.", firing(ALERTS)),
         panels.words(
             "Instances answering",
             "How many instances of the API Prometheus reaches; the alert is StocksApiAbsent.",

@@ -34,7 +34,7 @@ def _at_a_glance() -> list[panels.Built]:
     return [
         mode(),
         panels.none_is_well(
-            "Alerts of the gateway firing", "Connection, market data and absence.", firing(ALERTS)
+            "Alerts firing", "Connection, market data and absence.", firing(ALERTS)
         ),
         panels.words(
             "Gateway link",

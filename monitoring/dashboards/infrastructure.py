@@ -49,9 +49,7 @@ def infrastructure(catalogue: Catalogue) -> Board:
 def _at_a_glance() -> list[panels.Built]:
     return [
         mode(),
-        panels.none_is_well(
-            "Alerts of infrastructure firing", "Disk, memory and database.", firing(ALERTS)
-        ),
+        panels.none_is_well("Alerts firing", "Disk, memory and database.", firing(ALERTS)),
         panels.none_is_well(
             "Targets down",
             "Of this namespace, that Prometheus could not scrape.",

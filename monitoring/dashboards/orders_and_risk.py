@@ -43,7 +43,7 @@ def _at_a_glance() -> list[panels.Built]:
     return [
         mode(),
         panels.none_is_well(
-            "Alerts of orders firing",
+            "Alerts firing",
             "Rejections, unresolved orders, position limits, kill switch.",
             firing(ALERTS),
         ),

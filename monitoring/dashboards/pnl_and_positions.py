@@ -39,7 +39,7 @@ def _at_a_glance() -> list[panels.Built]:
     return [
         mode(),
         panels.none_is_well(
-            "Alerts of P&L firing", "Unusual moves, and positions at their limit.", firing(ALERTS)
+            "Alerts firing", "Unusual moves, and positions at their limit.", firing(ALERTS)
         ),
         *(
             panels.number(title, text, f"max({ours(metric)})", MONEY, no_value=NO_ACCOUNT)

@@ -13,12 +13,10 @@ from typing import Any
 import promql_parser as promql
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry, Metric
+from tests.exposed import exposed
 
-from stocks_api.adapters.metrics import REQUEST_BUCKETS, Metrics
-from stocks_api.domain.market import Pnl
+from stocks_api.adapters.metrics import REQUEST_BUCKETS
 from threshold_operator.catalogue import Catalogue, Entry
-from threshold_operator.health import Metrics as OperatorMetrics
 from threshold_operator.render import alert_group
 
 ROOT = Path(__file__).parents[2]
@@ -34,23 +32,6 @@ def test_our_operator_folder_does_not_shadow_the_standard_library() -> None:
     assert not (folder / "__init__.py").exists()
     assert list(folder.glob("*.py")) == []
     assert operator.add(1, 2) == 3
-
-
-def exposed() -> dict[str, Metric]:
-    """Sample name -> metric, for everything that the API and the operator expose."""
-    registry = CollectorRegistry()
-    metrics = Metrics(registry, ["TSLA"])
-    metrics.net_liquidation(1.0)
-    metrics.account_pnl(Pnl(daily=1.0, unrealized=1.0, realized=1.0))
-    operators = CollectorRegistry()
-    OperatorMetrics(operators)
-    families = [*registry.collect(), *operators.collect()]
-    suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"], "gauge": [""]}
-    return {
-        family.name + suffix: family
-        for family in families
-        for suffix in suffixes.get(family.type, [""])
-    }
 
 
 #: Recorded by a template of the chart itself.

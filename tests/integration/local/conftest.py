@@ -122,7 +122,7 @@ def another(tmp_path: Path) -> Iterator[Running]:
 
 @contextmanager
 def started(state: Path) -> Iterator[Running]:
-    ports = Ports(*free_ports(7))
+    ports = Ports(*free_ports(8))
     command = local("--state-dir", str(state), *port_options(ports))
     with (
         (state / "output").open("w") as output,

@@ -92,7 +92,7 @@ def test_a_port_in_use_is_named_with_the_option_that_changes_it(tmp_path: Path) 
         taken.listen()
         port = taken.getsockname()[1]
         done = run(
-            "--state-dir", str(tmp_path), *port_options(Ports(*free_ports(7))),
+            "--state-dir", str(tmp_path), *port_options(Ports(*free_ports(8))),
             "--prometheus-port", str(port),
         )  # fmt: skip
     assert done.returncode == 1
@@ -102,7 +102,7 @@ def test_a_port_in_use_is_named_with_the_option_that_changes_it(tmp_path: Path) 
 
 
 def test_a_missing_program_is_named_with_the_command_that_installs_it(tmp_path: Path) -> None:
-    options = ["--state-dir", str(tmp_path), *port_options(Ports(*free_ports(7)))]
+    options = ["--state-dir", str(tmp_path), *port_options(Ports(*free_ports(8)))]
     done = run(*options, PATH=str(tmp_path))
     assert done.returncode == 1
     assert "prometheus-node-exporter is missing: run `hack/debian-packages" in done.stderr

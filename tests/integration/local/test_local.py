@@ -34,7 +34,7 @@ def test_it_says_which_gateway_it_is_where_everything_is_and_what_to_type(
     for port in (running.ports.api, running.ports.prometheus, running.ports.alertmanager):
         assert f"http://127.0.0.1:{port}" in running.said
     assert "make local-apply FILE=examples/rejection-rate.yaml" in running.said
-    assert len(running.children()) == 6
+    assert len(running.children()) == 7
 
 
 def test_the_key_of_the_first_run_is_private_and_only_its_hash_is_given_to_the_api(

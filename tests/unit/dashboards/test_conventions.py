@@ -10,7 +10,6 @@ from typing import Any
 import promql_parser
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry
 from tests.dashboards import (
     BUILT_IN,
     FILES,
@@ -22,9 +21,8 @@ from tests.dashboards import (
     panels,
     queries,
 )
+from tests.exposed import exposed
 
-from stocks_api.adapters import metrics as api
-from threshold_operator import health as operator
 from threshold_operator.catalogue import Catalogue
 
 CHART_FILES = ROOT / "charts/stocks-fastapi/files"
@@ -204,16 +202,3 @@ def recorded() -> set[str]:
     files = (CHART_FILES / "rules").glob("*.yaml")
     groups = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
     return {rule["record"] for group in groups for rule in group["rules"] if "record" in rule}
-
-
-def exposed() -> set[str]:
-    """What the API and the operator expose, as Prometheus names the series."""
-    registry = CollectorRegistry()
-    api.Metrics(registry, ["TSLA"]).net_liquidation(1.0)
-    operator.Metrics(registry)
-    suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count"], "gauge": [""]}
-    return {
-        family.name + suffix
-        for family in registry.collect()
-        for suffix in suffixes.get(family.type, [""])
-    }

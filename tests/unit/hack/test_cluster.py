@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster import kind, kit, monitoring
+from cluster import dash, kind, kit, monitoring
 from cluster.__main__ import parser
 from cluster.kind import Target
 from cluster.kit import Kit
@@ -26,6 +27,7 @@ def manifests() -> dict[tuple[str, str], dict[str, Any]]:
     images = {name: f"{name}:1" for name in (*monitoring.PROGRAMS, "python")}
     names = (*monitoring.MANIFESTS, "alert-logger.yaml")
     texts = [(monitoring.HERE / name).read_text() for name in names]
+    texts.append(dash.manifest("operator:1"))
     loaded = (o for text in texts for o in yaml.safe_load_all(monitoring.fill(text, images)))
     return {(o["kind"], o["metadata"]["name"]): o for o in loaded}
 
@@ -54,6 +56,7 @@ def test_kind_maps_the_node_ports_of_the_services_to_loopback() -> None:
         8000: values["api"]["service"]["nodePort"],
         9090: node_port(objects["Service", "kube-prometheus-stack-prometheus"]),
         9093: node_port(objects["Service", "kube-prometheus-stack-alertmanager"]),
+        3000: node_port(objects["Service", "stocks-dash"]),
     }
     assert {m["hostPort"]: m["containerPort"] for m in mappings} == served
 
@@ -72,6 +75,24 @@ def test_both_monitoring_stacks_have_the_same_ports_and_scrape_as_often() -> Non
     spec = objects["Prometheus", "kube-prometheus-stack-prometheus"]["spec"]
     for name, value in values["prometheus"]["prometheusSpec"].items():
         assert spec[name] == value
+
+
+def test_grafana_and_our_page_are_found_at_the_same_port() -> None:
+    values = yaml.safe_load((monitoring.HERE / f"{monitoring.STACK}-values.yaml").read_text())
+    served = node_port(manifests()["Service", dash.NAME])
+    assert values["grafana"]["service"] == {"type": "NodePort", "nodePort": served}
+
+
+def test_the_page_in_the_cluster_is_laid_out_as_in_the_checkout() -> None:
+    held = json.loads(dash.config_map())["data"]
+    spec = manifests()["Deployment", dash.NAME]["spec"]["template"]["spec"]
+    items = spec["volumes"][0]["configMap"]["items"]
+    assert {item["path"]: held[item["key"]] for item in items} == {
+        name: path.read_text() for name, path in dash.files().items()
+    }
+    wanted = ("__main__.py", "page/panels/stat.js")
+    assert {f"monitoring/dash/{name}" for name in wanted} <= {*dash.files()}
+    assert len(dash.config_map()) < 1_000_000  # bytes that an object may have
 
 
 @pytest.mark.parametrize("what", ["rule", "serviceMonitor", "podMonitor"])
