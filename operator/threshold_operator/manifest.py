@@ -110,6 +110,21 @@ def _groups(threshold: AlertThreshold, catalogue: Catalogue) -> list[Group]:
     return [group] if group["rules"] else []
 
 
+def rejection(live: Body) -> str:
+    """Why prometheus-operator keeps the rule from a Prometheus; empty where it doesn't.
+
+    It says so only with its feature gate StatusForConfigurationResources.
+    """
+    for binding in (live.get("status") or {}).get("bindings") or []:
+        for condition in binding.get("conditions") or []:
+            refused = (condition.get("type"), condition.get("status")) == ("Accepted", "False")
+            current = condition.get("observedGeneration") == live["metadata"].get("generation")
+            if refused and current:
+                who = f"{binding.get('namespace')}/{binding.get('name')}"
+                return f"prometheus-operator rejects the rule for {who}: {condition.get('message')}"
+    return ""
+
+
 def _memo(threshold: AlertThreshold) -> str:
     # Without the reason: a text for people, and as long as they like.
     spec = threshold.spec.model_dump(

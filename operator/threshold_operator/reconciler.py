@@ -36,6 +36,7 @@ from threshold_operator.manifest import (
     belongs_to,
     in_sync,
     manifest,
+    rejection,
     rule_name,
 )
 from threshold_operator.model import Mode, parse_time
@@ -303,6 +304,7 @@ class Reconciler:
             self._probe.seen,
             self._overrides,
             applied=self._applied(decision.name),
+            rejected=self._rejection(decision.name),
             now=self._now(),
         )
         if verdict.reason == PROPAGATING:
@@ -327,6 +329,10 @@ class Reconciler:
         same = (uid, generation) == (decision.uid, decision.generation)
         recent = self._clock() - proven_at < PROOF_SECONDS
         return same and recent and _was_proven(decision, before)
+
+    def _rejection(self, name: str) -> str:
+        live = self._store.rules.get(rule_name(name))
+        return rejection(live) if live is not None else ""
 
     def _applied(self, name: str) -> datetime:
         live = self._store.rules.get(rule_name(name))

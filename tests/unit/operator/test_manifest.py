@@ -16,6 +16,7 @@ from threshold_operator.manifest import (
     belongs_to,
     in_sync,
     manifest,
+    rejection,
     remembered,
 )
 
@@ -147,6 +148,29 @@ def test_a_rule_is_ours_by_label_or_by_owner() -> None:
     del rule["metadata"]["labels"]
     assert belongs_to(rule, "uid-of-tight")
     assert not belongs_to(rule, "another")
+
+
+def bound(**condition: Any) -> dict[str, Any]:
+    """With the status that prometheus-operator gives a rule, of a Prometheus in monitoring."""
+    said = {"type": "Accepted", "status": "False", "observedGeneration": 3, "message": "bad expr"}
+    binding = {"namespace": "monitoring", "name": "k8s", "conditions": [said | condition]}
+    rule = live()
+    rule["metadata"]["generation"] = 3
+    return rule | {"status": {"bindings": [binding]}}
+
+
+def test_what_prometheus_operator_says_of_the_rule_is_passed_on() -> None:
+    text = "prometheus-operator rejects the rule for monitoring/k8s: bad expr"
+    assert rejection(bound()) == text
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [live(), live() | {"status": {}}, bound(status="True"), bound(observedGeneration=2)],
+    ids=["no status", "no bindings", "accepted", "of an older generation"],
+)
+def test_a_rule_is_not_rejected_that_is(rule: dict[str, Any]) -> None:
+    assert rejection(rule) == ""
 
 
 def test_the_time_of_our_last_write_is_that_of_our_field_manager() -> None:

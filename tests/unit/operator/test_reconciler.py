@@ -113,6 +113,17 @@ async def test_a_proof_that_is_contradicted_by_a_failing_rule_ends_at_once(bench
     assert bench.cluster.condition("tsla") == ("False", "Rejected")
 
 
+async def test_what_prometheus_operator_rejects_is_said_in_its_words(bench: Bench) -> None:
+    await proven(bench)
+    rule = bench.cluster.edit_rule("threshold-tsla", generation=1)
+    said = {"type": "Accepted", "status": "False", "message": "bad expr", "observedGeneration": 1}
+    bindings = [{"namespace": "monitoring", "name": "k8s", "conditions": [said]}]
+    bench.store.rules.put(rule | {"status": {"bindings": bindings}})
+    await bench.turn()
+    assert bench.cluster.condition("tsla") == ("False", "Rejected")
+    assert "monitoring/k8s: bad expr" in str(bench.cluster.thresholds["tsla"]["status"])
+
+
 async def test_an_expiry_is_noticed_without_any_event_and_without_prometheus() -> None:
     bench = Bench(prometheus=False)
     bench.cluster.create(body("brief", expiresAt="2026-11-23T12:00:10Z"))
