@@ -62,6 +62,8 @@ def test_the_shipped_catalogue_loads() -> None:
         {"warning": {"threshold": 0.3}, "critical": {"threshold": 0.05}},
         {"warning": {"threshold": 0}},
         {"warning": {"threshold": 1}},
+        {"warning": {"threshold": 0.3, "recover": 0.4}},
+        {"warning": {"enabled": False}, "critical": {"threshold": 0.9}},
         {"warning": {"threshold": 0.3}, "match": {"persistentvolumeclaim": "data"}},
     ],
     ids=str,
@@ -88,6 +90,14 @@ def test_a_fitting_object_has_no_problem(tmp_path: Path, spec: dict[str, Any]) -
         (
             {"warning": {"threshold": 0.1}, "critical": {"threshold": 0.1}},
             "spec.critical.threshold: is 0.1, must lie below warning.threshold (0.1)",
+        ),
+        (
+            {"warning": {"threshold": 0.1, "recover": 0.1}},
+            "spec.warning.recover: is 0.1, must lie above threshold (0.1)",
+        ),
+        (
+            {"warning": {"threshold": 0.1, "recover": 1.1}},
+            "spec.warning.recover: is 1.1, must lie between 0 and 1 ratio",
         ),
         (
             {"warning": {"threshold": 0.1}, "match": {"symbol": "TSLA"}},
@@ -137,6 +147,19 @@ def test_an_alert_without_scope_takes_no_match(tmp_path: Path) -> None:
         ({"description": "{value} of {limit} in {room}"}, r"can't fill in \{room\}"),
         ({"tiers": {"warning": {"for": "5m"}}}, "warning and critical"),
         ({"tiers": {"warning": {"for": "soon"}, "critical": {"for": "5m"}}}, "must be a duration"),
+        (
+            {
+                "tiers": {
+                    "warning": {"threshold": 0.2, "recover": 0.1, "for": "5m"},
+                    "critical": {"for": "5m"},
+                }
+            },
+            r"warning\.recover: is 0\.1, must lie above threshold",
+        ),
+        (
+            {"tiers": {"warning": {"recover": 0.1, "for": "5m"}, "critical": {"for": "5m"}}},
+            "belongs to a threshold",
+        ),
         (
             {"tiers": {"warning": {"threshold": 7, "for": "5m"}, "critical": {"for": "5m"}}},
             "must lie between",

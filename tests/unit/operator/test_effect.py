@@ -20,11 +20,12 @@ from threshold_operator.effect import (
     judge,
     normal_form,
 )
-from threshold_operator.model import AlertThreshold, Severity, duration
+from threshold_operator.model import AlertThreshold, Mode, Severity, duration
 from threshold_operator.precedence import Decision
 from threshold_operator.render import (
     EFFECTIVE,
     OWN_RULE,
+    RECOVER,
     RECOVER_EFFECTIVE,
     THRESHOLD,
     alert_group,
@@ -54,12 +55,19 @@ def sample(value: float, **labels: str) -> Sample:
 
 def perfect(*thresholds: AlertThreshold) -> Observation:
     """Prometheus as it should look: two symbols measured, AAPL and TSLA."""
-    numbers = {"warning": {"AAPL": 0.02, "TSLA": 0.02}, "critical": {"AAPL": 0.05, "TSLA": 0.05}}
+    numbers = {
+        (record, severity): {"AAPL": default, "TSLA": default}
+        for severity, default in (("warning", 0.02), ("critical", 0.05))
+        for record in (EFFECTIVE, RECOVER_EFFECTIVE)
+    }
     for each in sorted(thresholds, key=lambda t: len(t.spec.match)):
         for severity, tier in each.spec.tiers.items():
-            for symbol in numbers[severity]:
-                if each.spec.match.get("symbol", symbol) == symbol:
-                    numbers[severity][symbol] = ENTRY.limit(tier)
+            governs = each.spec.mode is Mode.ENFORCE
+            for symbol in ("AAPL", "TSLA"):
+                if governs and each.spec.match.get("symbol", symbol) == symbol:
+                    limit = ENTRY.limit(tier)
+                    numbers[EFFECTIVE, str(severity)][symbol] = limit
+                    numbers[RECOVER_EFFECTIVE, str(severity)][symbol] = tier.recover or limit
     layers = [
         loaded(rule)
         for rule in alert_group(ENTRY, NAMESPACE)["rules"]
@@ -72,17 +80,19 @@ def perfect(*thresholds: AlertThreshold) -> Observation:
         },
         layers=tuple(layers),
         numbers={
-            (THRESHOLD, each.name): tuple(
-                sample(ENTRY.limit(tier), severity=severity, source=each.name, **each.spec.match)
+            (record, each.name): tuple(
+                sample(value, severity=severity, source=each.name, **each.spec.match)
                 for severity, tier in each.spec.tiers.items()
+                if (value := ENTRY.limit(tier) if record == THRESHOLD else tier.recover) is not None
             )
             for each in thresholds
+            for record in (THRESHOLD, RECOVER)
         },
         in_force={
-            (EFFECTIVE, PNL, severity): tuple(
+            (record, PNL, severity): tuple(
                 sample(value, severity=severity, symbol=symbol) for symbol, value in found.items()
             )
-            for severity, found in numbers.items()
+            for (record, severity), found in numbers.items()
         },
     )
 
@@ -99,8 +109,115 @@ def verdict(
     return judge(which, ENTRY, seen, overrides, applied=NOW - applied, now=now)
 
 
+Change = Callable[[Observation], Observation]
+
+
 def in_force(which: AlertThreshold) -> Decision:
     return Decision(which.name, which.uid, which.generation, which, None)
+
+
+CRITICAL_TIER = {"threshold": 0.03, "recover": 0.02, "for": "1m", "keepFiringFor": "5m"}
+OWN = threshold("tsla", PNL, match={"symbol": "TSLA"}, critical=CRITICAL_TIER)
+HELD = threshold(
+    "tsla", PNL, match={"symbol": "TSLA"}, critical={"threshold": 0.03, "recover": 0.02}
+)
+SHADOWED = threshold("tsla", PNL, match={"symbol": "TSLA"}, critical=CRITICAL_TIER, mode="Shadow")
+SILENCED = threshold("tsla", PNL, match={"symbol": "TSLA"}, critical={"enabled": False})
+
+KINDS = {
+    "own timing": (OWN, "critical 0.03"),
+    "hysteresis": (HELD, "critical 0.03"),
+    "a shadow": (SHADOWED, "critical 0.03 beside the numbers in force, and notifies nobody"),
+    "silence": (SILENCED, "critical +Inf"),
+}
+
+
+@pytest.mark.parametrize(("which", "text"), KINDS.values(), ids=KINDS)
+def test_there_is_a_proof_of(which: AlertThreshold, text: str) -> None:
+    said = verdict(which, perfect(which, WIDE), WIDE)
+    assert said == Verdict("True", "Effective", f"Prometheus evaluates {text}")
+
+
+def without(record: str) -> Change:
+    return lambda seen: replace(seen, layers=tuple(r for r in seen.layers if r.name != record))
+
+
+def with_alert(**changes: object) -> Change:
+    def change(seen: Observation) -> Observation:
+        *series, alert = seen.groups["stocks.threshold.tsla"]
+        changed = replace(alert, **changes)  # type: ignore[arg-type]
+        return replace(seen, groups={"stocks.threshold.tsla": (*series, changed)})
+
+    return change
+
+
+OTHER_VERSION = "Prometheus still evaluates another version of the rule"
+NOT_LOADED = "Prometheus hasn't loaded the rule yet"
+
+UNPROVEN: dict[str, tuple[AlertThreshold, Change, str, str]] = {
+    "the old for": (OWN, with_alert(waits=30.0), "Propagating", OTHER_VERSION),
+    "the old keepFiringFor": (OWN, with_alert(lasts=0.0), "Propagating", OTHER_VERSION),
+    "the alert that notifies": (
+        *(SHADOWED, with_alert(labels={"severity": "critical"})),
+        *("Propagating", OTHER_VERSION),
+    ),
+    "an alert that fails": (
+        *(SHADOWED, with_alert(health="err", error="many-to-many")),
+        *("Rejected", f"Prometheus can't evaluate {PNL}: many-to-many"),
+    ),
+    "a chart that doesn't know of own rules": (OWN, without(OWN_RULE), "Propagating", NOT_LOADED),
+    "a chart without hysteresis": (HELD, without(RECOVER_EFFECTIVE), "Propagating", NOT_LOADED),
+    "the old recover number in force": (
+        HELD,
+        lambda seen: replace(
+            seen,
+            in_force={
+                **seen.in_force,
+                (RECOVER_EFFECTIVE, *CRITICAL): (sample(0.01, symbol="TSLA"),),
+            },
+        ),
+        "Propagating",
+        "Prometheus still has 0.01 for critical for symbol=TSLA, not 0.02",
+    ),
+    "a shadow without its series": (
+        *(SHADOWED, lambda seen: replace(seen, numbers={})),
+        *("Propagating", "Prometheus has no number for critical yet, 0.03 is on its way"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("which", "change", "reason", "text"), UNPROVEN.values(), ids=UNPROVEN)
+def test_it_is_no_proof_to_see(
+    which: AlertThreshold, change: Change, reason: str, text: str
+) -> None:
+    assert verdict(which, change(perfect(which))) == Verdict("False", reason, text)
+
+
+def test_a_shadow_needs_nothing_of_the_chart() -> None:
+    bare = replace(perfect(SHADOWED), layers=(), in_force={})
+    assert verdict(SHADOWED, bare).status == "True"
+
+
+def test_a_shadow_is_in_nobody_s_way() -> None:
+    """What it would govern is still the wide object's."""
+    said = verdict(WIDE, perfect(WIDE), SHADOWED)
+    assert said.status == "True"
+    wrong = with_critical(sample(0.05, severity="critical", symbol="TSLA"))(perfect(WIDE))
+    assert verdict(WIDE, wrong, SHADOWED).reason == "Propagating"
+
+
+def test_a_preview_is_never_in_force() -> None:
+    tried = threshold("tried", PNL, mode="Preview")
+    said = verdict(tried, perfect(tried))
+    assert said == Verdict(
+        "False", "Preview", "a Preview puts nothing in force: see status.preview"
+    )
+
+
+def test_what_prometheus_operator_rejects_is_rejected_whatever_prometheus_says() -> None:
+    overrides = Overrides([in_force(TSLA)], NOW)
+    said = judge(TSLA, ENTRY, perfect(TSLA), overrides, applied=NOW, now=NOW, rejected="bad expr")
+    assert said == Verdict("False", "Rejected", "bad expr")
 
 
 def test_rules_and_numbers_as_they_should_be_are_the_proof() -> None:
@@ -129,9 +246,6 @@ def test_a_wide_number_must_hold_again_where_the_scoped_object_expired() -> None
 
 def test_where_nothing_is_measured_the_threshold_series_is_the_proof() -> None:
     assert verdict(TSLA, replace(perfect(TSLA), in_force={})).status == "True"
-
-
-Change = Callable[[Observation], Observation]
 
 
 def with_rule(**changes: object) -> Change:
@@ -300,6 +414,25 @@ def test_the_state_of_a_wide_object_leaves_out_what_a_scoped_one_governs() -> No
     both = Overrides([in_force(WIDE), in_force(TSLA)], NOW)
     assert alert_state(WIDE, ENTRY, seen, alone) == "firing"
     assert alert_state(WIDE, ENTRY, seen, both) == "inactive"
+
+
+def test_the_state_of_a_shadow_is_that_of_its_own_alert() -> None:
+    def told(symbol: str, shadow: str) -> Sample:
+        return sample(1, symbol=symbol, severity="none", shadow=shadow, alertstate="firing")
+
+    wide = threshold("wide", PNL, mode="Shadow", critical={"threshold": 0.01})
+    overrides = Overrides([in_force(wide), in_force(SHADOWED)], NOW)
+
+    def state(which: AlertThreshold, *alerts: Sample) -> str:
+        loud = sample(1, symbol="AAPL", alertstate="firing")
+        seen = Observation(alerts={CRITICAL: (loud,), (PNL, "none"): alerts})
+        return alert_state(which, ENTRY, seen, overrides)
+
+    assert state(wide) == "inactive"
+    assert state(wide, told("AAPL", "warning")) == "inactive"
+    assert state(wide, told("TSLA", "critical")) == "inactive"
+    assert state(SHADOWED, told("TSLA", "critical")) == "firing"
+    assert state(wide, told("AAPL", "critical")) == "firing"
 
 
 def test_a_tier_that_the_object_doesn_t_set_is_no_concern_of_its_state() -> None:

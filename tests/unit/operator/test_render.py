@@ -51,6 +51,55 @@ def test_an_object_becomes_one_series_for_each_tier_that_it_sets() -> None:
     }
 
 
+def alerts_of(**spec: Any) -> list[tuple[Any, ...]]:
+    """Severity label, for and keep_firing_for of each alert that an object adds."""
+    rules = threshold_group(threshold(**spec), PNL)["rules"]
+    fields = ("labels", "for", "keep_firing_for")
+    return [tuple(rule.get(name) for name in fields) for rule in rules if "alert" in rule]
+
+
+CRITICAL: dict[str, str] = {"severity": "critical"}
+SHADOW = {"severity": "none", "shadow": "critical"}
+
+ALERTS: dict[str, tuple[dict[str, Any], list[tuple[Any, ...]]]] = {
+    "a number": ({}, []),
+    "a recover number": ({"critical": {"threshold": 0.03, "recover": 0.02}}, []),
+    "silence": ({"critical": {"enabled": False}}, []),
+    "its own for": ({"critical": {"threshold": 0.03, "for": "2m"}}, [(CRITICAL, "2m", None)]),
+    "its own keepFiringFor": (
+        {"critical": {"threshold": 0.03, "keepFiringFor": "5m"}},
+        [(CRITICAL, "30s", "5m")],
+    ),
+    "own timing of one tier only": (
+        {"warning": {"threshold": 0.01}, "critical": {"threshold": 0.03, "for": "0s"}},
+        [(CRITICAL, "0s", None)],
+    ),
+    "a Shadow": ({"mode": "Shadow"}, [(SHADOW, "30s", None)]),
+    "a Shadow with own timing": (
+        {"mode": "Shadow", "critical": {"threshold": 0.03, "for": "2m", "keepFiringFor": "1h"}},
+        [(SHADOW, "2m", "1h")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("spec", "alerts"), ALERTS.values(), ids=ALERTS)
+def test_a_rule_of_its_own_is_made_for_timing_and_shadows_only(
+    spec: dict[str, Any], alerts: list[tuple[Any, ...]]
+) -> None:
+    assert alerts_of(**spec) == alerts
+
+
+def test_a_preview_adds_no_rule() -> None:
+    assert threshold_group(threshold(mode="Preview"), PNL)["rules"] == []
+
+
+def test_the_token_of_a_namespace_in_a_label_is_left_alone() -> None:
+    scoped = threshold({"symbol": "__NAMESPACE__"}, critical={"threshold": 0.03, "for": "2m"})
+    series, alert = threshold_group(scoped, PNL)["rules"]
+    assert series["labels"]["symbol"] == "__NAMESPACE__"
+    assert "__NAMESPACE__" not in json.dumps(alert)
+
+
 def test_expiry_lives_in_the_expression() -> None:
     (rule,) = threshold_group(threshold(expiresAt="2026-12-24T21:00:00Z"), PNL)["rules"]
     assert rule["expr"] == "vector(0.03) and on () (vector(time()) < 1798146000)"

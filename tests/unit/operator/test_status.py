@@ -49,6 +49,18 @@ def test_a_status_says_what_is_in_force_beside_the_defaults() -> None:
     }
 
 
+def test_every_number_of_a_tier_is_shown_and_silence_too() -> None:
+    tiers: dict[str, Any] = {
+        "warning": {"enabled": False},
+        "critical": {"threshold": 0.05, "recover": 0.03},
+    }
+    found = status(Decision("tight", "u", 1, threshold(**tiers), None))
+    assert found["tiers"] == {
+        "warning": {"silenced": True, "default": 0.1},
+        "critical": {"threshold": 0.05, "recover": 0.03, "default": 0.2},
+    }
+
+
 READY = {
     "accepted and effective": (GOOD, PROVEN, ("True", "Ready")),
     "accepted and on its way": (GOOD, ON_ITS_WAY, ("False", "Propagating")),
