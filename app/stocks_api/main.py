@@ -23,16 +23,20 @@ from stocks_api.adapters.database import OrderDatabase, open_engine
 from stocks_api.adapters.gateway import GatewayConfig, IbGateway, Listeners
 from stocks_api.adapters.keys import KeyRing, KeysError, generate_key
 from stocks_api.adapters.kill_switch_file import KillSwitchFile
+from stocks_api.adapters.kill_switch_shared import SharedKillSwitch
+from stocks_api.adapters.leader_lock import PostgresqlLock
 from stocks_api.adapters.metrics import CONTENT_TYPE, Metrics
+from stocks_api.adapters.replicas import Replicas
 from stocks_api.adapters.risk_file import RiskBook, RiskFile, RiskFileError
 from stocks_api.api.app import Services, create_app
 from stocks_api.api.auth import Authenticator, FailureLimit
 from stocks_api.api.middleware import request_id
-from stocks_api.domain.errors import GatewayUnavailable, KillSwitchActive
+from stocks_api.domain.errors import Deposed, GatewayUnavailable, KillSwitchActive
 from stocks_api.services.database_health import DatabaseHealth, HealthTiming
 from stocks_api.services.feeds import Feeds, FeedTiming
 from stocks_api.services.heartbeat import Heartbeat
 from stocks_api.services.kill_switch import KillSwitch
+from stocks_api.services.leadership import Leadership, SoleReplica
 from stocks_api.services.link import Link, LinkTiming
 from stocks_api.services.market_session import MarketSession
 from stocks_api.services.order_writer import OrderWriter
@@ -51,6 +55,7 @@ log = logging.getLogger(__name__)
 _GRACE_SECONDS = 15
 _DRAIN_SECONDS = 5  # for what the gateway said last, if the database is slow
 _CANCEL_AGAIN_SECONDS = 0.5
+_LOCK_OUTLIVES_LEASE = 1.5  # a silent leader stops trading before another can begin
 _FIRST_CHECK_SECONDS = 1  # of the database: /healthz answers then, whatever it says
 
 
@@ -60,6 +65,8 @@ class Parts:
 
     settings: Settings
     metrics: Metrics
+    leadership: Leadership | SoleReplica
+    replicas: Replicas
     database: OrderDatabase
     gateway: IbGateway
     keys: KeyRing
@@ -90,15 +97,19 @@ class _Exposition:
 def build(settings: Settings) -> Parts:
     """Wire the parts; nothing is opened yet. Raises KeysError and RiskFileError."""
     metrics = Metrics(CollectorRegistry(), settings.symbols)
-    database = OrderDatabase(open_engine(settings.database_url.get_secret_value()), metrics)
+    leadership = _leadership(settings, metrics)
+    engine = open_engine(settings.database_url.get_secret_value())
+    database = OrderDatabase(engine, metrics, lambda: leadership.epoch)
     pace = Pace()
     gateway = IbGateway(_gateway_config(settings), pace)
     portfolio, quotes = Portfolio(metrics), Quotes(settings.symbols, metrics)
     limits = RiskBook(settings.risk_file, metrics)
     risk = Risk(limits, portfolio, quotes)
     writer = OrderWriter(database, metrics, risk.follow)
-    kill_switch = KillSwitch(KillSwitchFile(settings.kill_switch_path), metrics)
-    kill_switch.load()
+    switch_file = KillSwitchFile(settings.kill_switch_path)
+    kill_switch = KillSwitch(
+        SharedKillSwitch(switch_file, database) if settings.shared else switch_file, metrics
+    )
 
     async def resync() -> None:
         if kill_switch.state is not None:  # it could not be asked when trading was stopped
@@ -107,6 +118,7 @@ def build(settings: Settings) -> Parts:
 
     def permitted() -> None:
         kill_switch.require()
+        leadership.require()
         link.require()
 
     def stop_trading(stopped: KillSwitchActive) -> None:
@@ -132,6 +144,8 @@ def build(settings: Settings) -> Parts:
     return Parts(
         settings=settings,
         metrics=metrics,
+        leadership=leadership,
+        replicas=Replicas(),
         database=database,
         gateway=gateway,
         keys=KeyRing(settings.api_keys_file),
@@ -161,7 +175,11 @@ def create(settings: Settings, on_crash: Callable[[], None] = lambda: None) -> F
         authenticator=Authenticator(
             parts.keys, parts.metrics, FailureLimit(settings.auth_failures_per_minute)
         ),
-        readiness=Readiness(settings.gateway_mode, parts.link, parts.health, parts.writer),
+        leader=parts.leadership,
+        replicas=parts.replicas,
+        readiness=Readiness(
+            settings.gateway_mode, parts.leadership, parts.link, parts.health, parts.writer
+        ),
         exposition=_Exposition(parts.metrics),
         metrics=parts.metrics,
     )
@@ -179,30 +197,35 @@ async def _background(parts: Parts, on_crash: Callable[[], None]) -> AsyncIterat
     """Runs what lives beside the requests; ends it in an order that loses nothing."""
     log.info("gateway mode is %s", parts.settings.gateway_mode.upper())
     writer = _start(parts.writer.run(), on_crash)
-    others = [_start(parts.health.run(), on_crash)]
+    others: list[asyncio.Task[None]] = []
+
+    def start(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        others.append(_start(coroutine, on_crash))
+        return others[-1]
+
+    start(parts.health.run())
     try:
         # The schema comes first, unless the database hangs: then nothing waits for it.
         await parts.health.wait_checked(_FIRST_CHECK_SECONDS)
-        others += [
-            _start(coroutine, on_crash)
-            for coroutine in (
-                parts.link.run(),
-                parts.outbox.run(),
-                parts.orders.resolve_forever(),
-                parts.keys.watch(),
-                parts.limits.watch(),
-                parts.session.run(),
-                parts.feeds.run(),
-                parts.heartbeat.run(),
-                parts.kill_switch.watch(),
-            )
-        ]
+        if not parts.settings.shared:  # else it is read from the database at the reign's begin
+            await parts.kill_switch.load()
+        for coroutine in (
+            _lead(parts, start),
+            parts.keys.watch(),
+            parts.limits.watch(),
+            parts.session.run(),
+            parts.heartbeat.run(),
+            parts.kill_switch.watch(),
+        ):
+            start(coroutine)
         yield
     finally:
         await _within(_DRAIN_SECONDS, _settle(parts))
         await _end(others)  # the gateway is closed, so no new facts come
         await _within(_DRAIN_SECONDS, parts.writer.drain())
         await _end([writer])
+        await parts.leadership.close()  # only now: what was stored is ours until here
+        await parts.replicas.close()
         await parts.database.close()
 
 
@@ -216,6 +239,31 @@ async def _within(seconds: float, ending: Coroutine[Any, Any, None]) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await ending
+
+
+async def _lead(
+    parts: Parts, start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+) -> None:
+    """Wait for our reign, and trade until another replica's begins. Raises Deposed.
+
+    A deposed replica ends, and starts anew as a follower: what it knows is of another reign.
+    """
+    await parts.leadership.win()
+    await parts.kill_switch.load()
+    reign = [
+        start(coroutine)
+        for coroutine in (
+            parts.link.run(),
+            parts.outbox.run(),
+            parts.orders.resolve_forever(),
+            parts.feeds.run(),
+        )
+    ]
+    try:
+        await parts.leadership.keep()
+    except Deposed:
+        await _end(reign)  # at once: the gateway refuses the next leader while it has our session
+        raise
 
 
 def _start(
@@ -240,6 +288,14 @@ async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
         for task in running:
             task.cancel()
         _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN_SECONDS)
+
+
+def _leadership(settings: Settings, metrics: Metrics) -> Leadership | SoleReplica:
+    if not settings.shared:
+        return SoleReplica(metrics)
+    url, lease = settings.database_url.get_secret_value(), settings.lease_seconds
+    lock = PostgresqlLock(url, lease * _LOCK_OUTLIVES_LEASE)
+    return Leadership(lock, metrics, settings.own_url, lease)
 
 
 def _gateway_config(settings: Settings) -> GatewayConfig:

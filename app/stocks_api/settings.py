@@ -1,5 +1,6 @@
 """Settings from the environment, read once. Each variable begins with STOCKS_."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -9,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 SYMBOL = r"^[A-Z][A-Z0-9]{0,9}([ .][A-Z]{1,3})?$"
 Symbol = Annotated[str, Field(pattern=SYMBOL)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 not bound here, only recognised
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -29,6 +31,18 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(
         default=SecretStr("sqlite+aiosqlite:///./stocks.db"),
         description="sqlite+aiosqlite:///... or postgresql+asyncpg://...",
+    )
+    replicas: int = Field(
+        default=1, ge=1, le=100, description="processes of this API on one database: PostgreSQL"
+    )
+    advertise_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s/]+)?$",
+        description="where other replicas reach this one; by default http://HOST:PORT",
+    )
+    lease_seconds: Seconds = Field(
+        default=7.0,
+        description="a replica that cannot prove for so long that it leads stops sending orders",
     )
     api_keys_file: Path = Field(default=Path("keys.yaml"), description="API keys, hashed")
     calendar: str = Field(
@@ -89,6 +103,16 @@ class Settings(BaseSettings):
     )
 
     @property
+    def shared(self) -> bool:
+        """Whether other replicas may use the database, too."""
+        return self.database_url.get_secret_value().startswith("postgresql")
+
+    @property
+    def own_url(self) -> str:
+        """Where other replicas reach this one."""
+        return self.advertise_url or f"http://{self.host}:{self.port}"
+
+    @property
     def kill_switch_path(self) -> Path:
         """Where the kill switch is."""
         if self.kill_switch_file is not None:
@@ -107,9 +131,28 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _supported(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith(("sqlite+aiosqlite:", "postgresql+asyncpg:")):
+        url = value.get_secret_value()
+        if not url.startswith(("sqlite+aiosqlite:", "postgresql+asyncpg:")):
             raise ValueError("must begin with sqlite+aiosqlite: or postgresql+asyncpg:")
+        if re.match(r"[^/]*//[^/@]*:@", url):
+            raise ValueError("the password is empty: is the Secret behind it filled?")
         return value
+
+    @model_validator(mode="after")
+    def _shareable(self) -> Self:
+        if self.replicas == 1:
+            return self
+        if not self.shared:
+            raise ValueError(
+                f"replicas is {self.replicas}, but SQLite serves one process: set "
+                "STOCKS_DATABASE_URL to postgresql+asyncpg://..., or STOCKS_REPLICAS=1"
+            )
+        if not self.advertise_url and self.host in _EVERYWHERE:
+            raise ValueError(
+                f"replicas is {self.replicas}, and host {self.host} is no address for others: "
+                "set STOCKS_ADVERTISE_URL to http://<address of this replica>:<port>"
+            )
+        return self
 
     @model_validator(mode="after")
     def _two_opt_ins(self) -> Self:

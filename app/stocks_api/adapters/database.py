@@ -6,8 +6,8 @@ database becomes DatabaseUnavailable: what is wrong with a request was found bef
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import wraps
@@ -45,7 +45,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 import stocks_api
-from stocks_api.domain.errors import DatabaseUnavailable
+from stocks_api.domain.errors import DatabaseUnavailable, Deposed
 from stocks_api.domain.orders import (
     Fill,
     NewOrder,
@@ -57,6 +57,7 @@ from stocks_api.domain.orders import (
     Terms,
     TimeInForce,
 )
+from stocks_api.services.kill_switch import Stop
 from stocks_api.services.orders import OrderPage, OrderQuery
 
 _P = ParamSpec("_P")
@@ -65,10 +66,11 @@ _T = TypeVar("_T")
 MIGRATIONS = Path(stocks_api.__file__).parent.parent / "migrations"
 
 _OPEN = (OrderStatus.PENDING, OrderStatus.ACCEPTED, OrderStatus.UNRESOLVED)
+_AT_ONCE = 1000  # parameters of one query; SQLite and PostgreSQL take some 32,000
 # Any number will do, if every replica uses the same.
 _MIGRATION_LOCK = 5_707_010
 # The driver's own errors come through unwrapped while it connects.
-_FAILURES = (
+FAILURES = (
     SQLAlchemyError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -166,6 +168,25 @@ fills = Table(
 )
 
 
+# One row each: who leads, or led last; and the kill switch, no row while trading goes on.
+gateway_leader = Table(
+    "gateway_leader",
+    metadata,
+    Column("epoch", BigInteger, nullable=False),
+    Column("url", String(255), nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+)
+
+kill_switch = Table(
+    "kill_switch",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("thrown_by", String(64), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+
 class QueryMetrics(Protocol):
     """Where the time of queries is shown."""
 
@@ -185,7 +206,12 @@ def open_engine(url: str, busy_seconds: float = 5.0) -> AsyncEngine:
         pool_size=5,
         pool_timeout=5,
         pool_pre_ping=True,
-        connect_args={"timeout": 5, "command_timeout": 10},
+        connect_args={
+            "timeout": 5,
+            "command_timeout": 10,
+            # A replica that hangs in a transaction must not keep its locks from the next leader.
+            "server_settings": {"idle_in_transaction_session_timeout": "5000"},
+        },
     )
 
 
@@ -204,8 +230,15 @@ def _to_its_end(
 class OrderDatabase:
     """Implements the services' ports for orders, and the health check's."""
 
-    def __init__(self, engine: AsyncEngine, metrics: QueryMetrics) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        metrics: QueryMetrics,
+        epoch: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        """`epoch` is the number of the reign under which orders are written, None without one."""
         self._engine = engine
+        self._epoch = epoch
         # Reads on SQLite must not take its one write lock, so they run outside a transaction.
         self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._metrics = metrics
@@ -230,9 +263,12 @@ class OrderDatabase:
 
     @_to_its_end
     async def add(self, order: Order) -> Order:
-        """Commit the intent; the earlier order instead if client and idempotency key are known."""
+        """Commit the intent; the earlier order instead if client and idempotency key are known.
+
+        Raises Deposed, and stores nothing, once another replica leads; so does `save`.
+        """
         try:
-            async with self._write("add") as connection:
+            async with self._reign("add") as connection:
                 await connection.execute(insert(orders).values(id=order.id, **_columns(order)))
                 await _write_details(connection, order)
         except _AlreadyThere as error:
@@ -245,6 +281,16 @@ class OrderDatabase:
         async with self._read("get") as connection:
             found = await _load(connection, select(orders).where(orders.c.id == order_id))
         return found[0] if found else None
+
+    @_to_its_end
+    async def many(self, order_ids: Collection[str]) -> Sequence[Order]:
+        """Those of the orders that are stored."""
+        wanted, found = list(order_ids), []
+        async with self._read("many") as connection:
+            for first in range(0, len(wanted), _AT_ONCE):
+                some = orders.c.id.in_(wanted[first : first + _AT_ONCE])
+                found += await _load(connection, select(orders).where(some))
+        return found
 
     @_to_its_end
     async def by_key(self, client: str, idempotency_key: str) -> Order | None:
@@ -266,7 +312,7 @@ class OrderDatabase:
     @_to_its_end
     async def save(self, order: Order) -> None:
         """Store the order as it is now, with its history and fills, in one transaction."""
-        async with self._write("save") as connection:
+        async with self._reign("save") as connection:
             await connection.execute(
                 update(orders).where(orders.c.id == order.id).values(**_columns(order))
             )
@@ -285,6 +331,27 @@ class OrderDatabase:
             page = await _with_details(connection, rows[: query.limit])
         more = len(rows) > query.limit
         return OrderPage(page, rows[query.limit - 1]["seq"] if more else None)
+
+    @_to_its_end
+    async def stopped(self) -> Stop | None:
+        """The kill switch, None while trading goes on."""
+        async with self._read("kill_switch") as connection:
+            row = (await connection.execute(select(kill_switch))).one_or_none()
+        return None if row is None else Stop(row.thrown_by, row.reason, row.at)
+
+    @_to_its_end
+    async def stop(self, stop: Stop) -> None:
+        """Keep the kill switch, unless trading is stopped already."""
+        values = {"id": 1, "thrown_by": stop.by, "reason": stop.reason, "at": stop.at}
+        with suppress(_AlreadyThere):
+            async with self._write("kill_switch") as connection:
+                await connection.execute(insert(kill_switch).values(values))
+
+    @_to_its_end
+    async def resume(self) -> None:
+        """Take the kill switch away."""
+        async with self._write("kill_switch") as connection:
+            await connection.execute(kill_switch.delete())
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -316,6 +383,17 @@ class OrderDatabase:
             yield connection
 
     @asynccontextmanager
+    async def _reign(self, operation: str) -> AsyncIterator[AsyncConnection]:
+        """A write that the next leader waits for, and that is refused when it has begun."""
+        epoch = self._epoch()
+        async with self._write(operation) as connection:
+            if epoch is not None:
+                current = select(gateway_leader.c.epoch).with_for_update(read=True)
+                if (await connection.execute(current)).scalar_one() != epoch:
+                    raise Deposed(f"reign {epoch} is over: another replica leads")
+            yield connection
+
+    @asynccontextmanager
     async def _read(self, operation: str) -> AsyncIterator[AsyncConnection]:
         async with self._translated(operation), self._reader.connect() as connection:
             yield connection
@@ -327,7 +405,7 @@ class OrderDatabase:
             yield
         except IntegrityError as error:
             raise _AlreadyThere(str(error)) from error
-        except _FAILURES as error:
+        except FAILURES as error:
             raise DatabaseUnavailable(f"{type(error).__name__}: {error}") from error
         finally:
             self._metrics.database_query(operation, time.perf_counter() - started)

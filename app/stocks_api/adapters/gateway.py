@@ -274,6 +274,7 @@ class _Session:
         except (OSError, TimeoutError) as error:
             _restore_cancellation()
             raise GatewayUnavailable(self._explain(error), "connect") from error
+        self._listen_to_orders()
         accounts = self._ib.managedAccounts()
         self._check(accounts)
         if len(accounts) > 1:
@@ -321,15 +322,19 @@ class _Session:
     def _listen(self) -> None:
         ib = self._ib
         ib.disconnectedEvent += self._on_disconnected
-        ib.openOrderEvent += self._on_open_order
-        ib.orderStatusEvent += self._on_order_status
-        ib.execDetailsEvent += self._on_execution
         ib.errorEvent += self._on_error
         ib.positionEvent += self._on_position
         ib.pnlEvent += self._on_pnl
         ib.pnlSingleEvent += self._on_position_pnl
         ib.accountValueEvent += self._on_account_value
         ib.pendingTickersEvent += self._on_tickers
+
+    def _listen_to_orders(self) -> None:
+        """From the connection on: what the client hears of orders before, the snapshot tells."""
+        ib = self._ib
+        ib.openOrderEvent += self._on_open_order
+        ib.orderStatusEvent += self._on_order_status
+        ib.execDetailsEvent += self._on_execution
 
     def _take_over_pacing(self) -> None:
         """Count every message, and let the client hold none back: it would lose them on a drop."""

@@ -1,5 +1,6 @@
 """The kill switch as a file: written whole, readable by people, thrown by `touch`."""
 
+import asyncio
 import json
 import os
 from datetime import UTC, datetime
@@ -17,8 +18,19 @@ class KillSwitchFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def read(self) -> Stop | None:
+    async def read(self) -> Stop | None:
         """None while there is no file. Raises OSError."""
+        return await asyncio.to_thread(self._read)
+
+    async def write(self, stop: Stop) -> None:
+        """Survives a power cut once this returns. Raises OSError."""
+        await asyncio.to_thread(self._write, stop)
+
+    async def remove(self) -> None:
+        """It may be gone already. Raises OSError."""
+        await asyncio.to_thread(self._remove)
+
+    def _read(self) -> Stop | None:
         try:
             with self._path.open("rb") as file:
                 content, made = file.read(_LONGEST), os.fstat(file.fileno()).st_mtime
@@ -27,8 +39,7 @@ class KillSwitchFile:
         at = datetime.fromtimestamp(made, UTC)
         return _parse(content) or Stop(_BY_HAND, f"the file {self._path.name} is there", at)
 
-    def write(self, stop: Stop) -> None:
-        """Survives a power cut once this returns. Raises OSError."""
+    def _write(self, stop: Stop) -> None:
         entry = {"by": stop.by, "reason": stop.reason, "at": stop.at.isoformat()}
         new = self._path.with_name(f".{self._path.name}.new")
         with new.open("w", encoding="utf-8") as file:
@@ -38,8 +49,7 @@ class KillSwitchFile:
         new.replace(self._path)
         _sync_folder(self._path.parent)
 
-    def remove(self) -> None:
-        """It may be gone already. Raises OSError."""
+    def _remove(self) -> None:
         self._path.unlink(missing_ok=True)
         _sync_folder(self._path.parent)
 

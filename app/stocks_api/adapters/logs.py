@@ -38,8 +38,9 @@ def configure(level: str, request_id: Callable[[], str | None]) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(request_id))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for chatty in ("ib_insync", "alembic", "eventkit"):
+    for chatty in ("ib_insync", "ib_async", "alembic", "eventkit", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     # What these two have to say is said by the gateway adapter and the link, once.
-    for repeating in ("ib_insync.client", "ib_insync.wrapper"):
-        logging.getLogger(repeating).setLevel(logging.CRITICAL)
+    for client in ("ib_insync", "ib_async"):
+        for repeating in (f"{client}.client", f"{client}.wrapper"):
+            logging.getLogger(repeating).setLevel(logging.CRITICAL)

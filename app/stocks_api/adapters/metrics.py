@@ -36,7 +36,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 COUNTED_STATUSES = tuple(status for status in OrderStatus if status is not OrderStatus.PENDING)
 AUTH_REASONS = ("missing", "malformed", "unknown", "expired", "scope")
 REJECTION_REASONS = (
-    *("gateway", "gateway_down", "database_down", "backlog", "kill_switch"),
+    *("gateway", "gateway_down", "database_down", "not_leading", "backlog", "kill_switch"),
     *("risk_limit", "price_collar", "order_rate", "restricted", "duplicate"),
 )
 DISCONNECT_REASONS = ("closed", "unresponsive", "upstream", "error")
@@ -136,6 +136,11 @@ class Metrics:
             "1 while a round trip to the gateway succeeded lately, else 0.",
             registry=registry,
         )
+        self._leader = Gauge(
+            "gateway_leader",
+            "1 while this replica holds the gateway's session, else 0.",
+            registry=registry,
+        )
         self._round_trip = Gauge(
             "ib_last_roundtrip_timestamp_seconds",
             "When the gateway last answered; the start of the process before the first answer.",
@@ -166,6 +171,10 @@ class Metrics:
             ["calendar"],
             registry=registry,
         )
+
+    def leading(self, leads: bool) -> None:
+        """This replica leads, or another does."""
+        self._leader.set(1 if leads else 0)
 
     def link_verified(self, verified: bool) -> None:
         """The link became, or stopped being, verified."""

@@ -12,6 +12,7 @@ from fastapi_offline import FastAPIOffline
 from stocks_api import __version__
 from stocks_api.api import kill_switch, problems, resolutions, routes, system
 from stocks_api.api.auth import Authenticator
+from stocks_api.api.forwarding import Leader, Replicas
 from stocks_api.api.middleware import UNMATCHED, BodyLimit, RequestMetrics, RequestMiddleware
 from stocks_api.services.kill_switch import KillSwitch
 from stocks_api.services.orders import OrderService
@@ -20,6 +21,14 @@ from stocks_api.services.quotes import Quotes
 
 MAX_BODY_BYTES = 16 * 1024
 BODY_SECONDS = 10.0  # 16 KiB take less on any line
+
+_ROUTERS = (
+    system.router,
+    routes.stored,
+    routes.router,
+    resolutions.router,
+    kill_switch.router,
+)
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -40,6 +49,8 @@ class Services:
     quotes: Quotes
     kill_switch: KillSwitch
     authenticator: Authenticator
+    leader: Leader
+    replicas: Replicas
     readiness: system.Readiness
     exposition: system.Exposition
     metrics: HttpMetrics
@@ -56,10 +67,8 @@ def create_app(services: Services, lifespan: Lifespan) -> FastAPI:
     )
     app.state.services = services
     app.state.authenticator = services.authenticator
-    app.include_router(system.router)
-    app.include_router(routes.router)
-    app.include_router(resolutions.router)
-    app.include_router(kill_switch.router)
+    for router in _ROUTERS:
+        app.include_router(router)
     problems.install(app)
     problems.document(app)
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES, seconds=BODY_SECONDS)
@@ -69,7 +78,7 @@ def create_app(services: Services, lifespan: Lifespan) -> FastAPI:
 
 
 def _expect_routes(metrics: HttpMetrics) -> None:
-    for router in (system.router, routes.router, resolutions.router, kill_switch.router):
+    for router in _ROUTERS:
         for route in router.routes:
             if isinstance(route, APIRoute):
                 for method in route.methods or ():

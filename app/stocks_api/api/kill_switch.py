@@ -6,13 +6,13 @@ from fastapi import APIRouter, Depends, Request
 
 from stocks_api.api import schemas
 from stocks_api.api.problems import Problem
-from stocks_api.api.strict import KEY, REFUSALS, AdminRoute
+from stocks_api.api.strict import KEY, REFUSALS, SwitchRoute
 from stocks_api.services.kill_switch import KillSwitch
 
 router = APIRouter(
     prefix="/v1/kill-switch",
     tags=["kill switch"],
-    route_class=AdminRoute,
+    route_class=SwitchRoute,
     dependencies=[KEY],
     responses=REFUSALS,
 )

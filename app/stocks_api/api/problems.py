@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from stocks_api.domain.errors import (
+    AnswerLost,
     Backlog,
     ChangeRefused,
     DatabaseUnavailable,
@@ -19,6 +20,7 @@ from stocks_api.domain.errors import (
     KillSwitchActive,
     KillSwitchStuck,
     NothingToResolve,
+    NotLeading,
     NotWatched,
     NotYourOrder,
     OrderFinal,
@@ -79,6 +81,8 @@ _DOMAIN: Sequence[tuple[type[StocksError], int, str]] = (
     (GatewayUnavailable, 503, "Gateway is not available"),
     (DatabaseUnavailable, 503, "Database is not available"),
     (Backlog, 503, "Too many orders wait"),
+    (NotLeading, 503, "No replica takes orders"),
+    (AnswerLost, 504, "Outcome is not known"),
     (RiskRefused, 422, "Refused by a risk limit"),
     (KillSwitchActive, 503, "Trading is stopped"),
     (KillSwitchStuck, 503, "Trading stays stopped"),

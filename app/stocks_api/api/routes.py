@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from stocks_api.api import schemas
 from stocks_api.api.problems import Problem
-from stocks_api.api.strict import ADMIN, KEY, REFUSALS, ClientRoute
+from stocks_api.api.strict import ADMIN, KEY, REFUSALS, ClientRoute, LeaderRoute
 from stocks_api.domain.errors import GatewayUnavailable
 from stocks_api.domain.orders import Actor, OrderStatus
 from stocks_api.services.orders import OrderQuery, OrderService
@@ -22,6 +22,13 @@ NOT_FOUND: _Responses = {404: {"model": Problem, "description": "Unknown"}}
 CONFLICT: _Responses = {409: {"model": Problem, "description": "The order's status forbids it"}}
 
 router = APIRouter(
+    prefix="/v1",
+    route_class=LeaderRoute,
+    dependencies=[KEY],
+    responses=REFUSALS | UNAVAILABLE,
+)
+# Stored orders are the same for every replica.
+stored = APIRouter(
     prefix="/v1",
     route_class=ClientRoute,
     dependencies=[KEY],
@@ -91,7 +98,7 @@ async def place_order(
     return schemas.OrderView.of(placed.order)
 
 
-@router.get("/orders", tags=["orders"])
+@stored.get("/orders", tags=["orders"])
 async def list_orders(
     orders: Orders, query: Annotated[schemas.OrderFilter, Query()]
 ) -> schemas.OrderPageView:
@@ -105,7 +112,7 @@ async def list_orders(
     )
 
 
-@router.get("/orders/{order_id}", tags=["orders"], responses=NOT_FOUND)
+@stored.get("/orders/{order_id}", tags=["orders"], responses=NOT_FOUND)
 async def get_order(order_id: OrderId, orders: Orders) -> schemas.OrderView:
     """One order with its history and fills."""
     return schemas.OrderView.of(await orders.get(order_id))

@@ -1,7 +1,9 @@
 """A route that authenticates before it reads a body, and reads only strict JSON."""
 
+import asyncio
 import json
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -10,9 +12,12 @@ from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader
 
 from stocks_api.api.auth import HEADER
+from stocks_api.api.forwarding import Leader, pass_on
 from stocks_api.api.problems import Problem
+from stocks_api.domain.errors import AnswerLost, NotLeading
 
 READ, TRADE, ADMIN = "read", "trade", "admin"
+_LEADER_SECONDS = 2.0  # for its answer to the kill switch
 _READING = frozenset({"GET", "HEAD"})
 
 # Only for the documentation: ClientRoute checks the key before anything else is read.
@@ -58,15 +63,43 @@ class ClientRoute(APIRoute):
         async def authenticated(request: Request) -> Response:
             key = request.app.state.authenticator.authenticate(request, scope)
             request.state.client, request.state.scopes = key.name, key.scopes
-            return await handle(StrictRequest(request.scope, request.receive))
+            return await self.respond(StrictRequest(request.scope, request.receive), handle)
 
         return authenticated
 
+    async def respond(self, request: Request, handle: Handler) -> Response:
+        """The answer to a request whose key is good."""
+        return await handle(request)
 
-class AdminRoute(ClientRoute):
+
+class LeaderRoute(ClientRoute):
+    """A route that needs the gateway's session: the replica that holds it answers."""
+
+    async def respond(self, request: Request, handle: Handler) -> Response:
+        """Answer here, or pass the request on. Raises NotLeading and AnswerLost."""
+        leader: Leader = request.app.state.services.leader
+        if leader.elsewhere is None:
+            return await handle(request)
+        return await pass_on(request, leader.elsewhere, request.app.state.services.replicas)
+
+
+class AdminRoute(LeaderRoute):
     """A route whose changes need the scope `admin`."""
 
     writing_scope = ADMIN
+
+
+class SwitchRoute(AdminRoute):
+    """Answered here, so that it works without a leader; the leader hears of it at once, too."""
+
+    async def respond(self, request: Request, handle: Handler) -> Response:
+        """The leader's answer if it has one soon, else ours."""
+        answer = await handle(request)
+        if request.app.state.services.leader.elsewhere:
+            with suppress(NotLeading, AnswerLost, TimeoutError):
+                async with asyncio.timeout(_LEADER_SECONDS):
+                    return await super().respond(request, handle)
+        return answer
 
 
 def _no_constant(name: str) -> None:

@@ -7,6 +7,9 @@ StocksError
 │   ├── GatewayUnavailable
 │   ├── DatabaseUnavailable
 │   ├── Backlog
+│   ├── NotLeading
+│   │   └── Deposed
+│   ├── AnswerLost
 │   ├── KillSwitchActive
 │   └── KillSwitchStuck
 └── PermanentError
@@ -59,6 +62,20 @@ class Backlog(RetryableError):
     """More orders wait to be sent than will be sent soon."""
 
     rejection = "backlog"
+
+
+class NotLeading(RetryableError):
+    """Another replica holds the gateway's session, or none does at the moment."""
+
+    rejection = "not_leading"
+
+
+class Deposed(NotLeading):
+    """This replica led, and another has begun to since: nothing more is stored or sent here."""
+
+
+class AnswerLost(RetryableError):
+    """The replica that leads got the request and did not answer: it may have been carried out."""
 
 
 class KillSwitchActive(RetryableError):

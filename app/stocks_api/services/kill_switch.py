@@ -1,7 +1,7 @@
 """Stops trading at once: nothing new is sent, and everything that rests is cancelled.
 
-The switch is a file: while it exists, trading is stopped. So it survives restarts, needs no
-database, and can be thrown by whoever can write a file.
+It acts in memory at once. So that it survives restarts, it is a file, which needs no database and
+can be thrown by whoever can write a file; several replicas keep it in their database as well.
 """
 
 import asyncio
@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from stocks_api.domain.errors import KillSwitchActive, KillSwitchStuck
+from stocks_api.domain.errors import DatabaseUnavailable, KillSwitchActive, KillSwitchStuck
 
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 0.25  # a file must stop trading within a second
+_FAILURES = (OSError, DatabaseUnavailable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +29,16 @@ class Stop:
     stored: bool = True
 
 
-class SwitchFile(Protocol):
-    """Where the switch is kept. All raise OSError, and may block."""
+class SwitchStore(Protocol):
+    """Where the switch is kept. All raise OSError or DatabaseUnavailable."""
 
-    def read(self) -> Stop | None:
-        """None while there is no file."""
+    async def read(self) -> Stop | None:
+        """None while trading goes on."""
 
-    def write(self, stop: Stop) -> None:
-        """Make the file, whole or not at all."""
+    async def write(self, stop: Stop) -> None:
+        """Keep it, whole or not at all."""
 
-    def remove(self) -> None:
+    async def remove(self) -> None:
         """Take it away; it may be gone already."""
 
 
@@ -49,13 +50,14 @@ class KillSwitchMetrics(Protocol):
 
 
 class KillSwitch:
-    """The switch and its file; `watch` never returns."""
+    """The switch and where it is kept; `watch` never returns."""
 
-    def __init__(self, file: SwitchFile, metrics: KillSwitchMetrics) -> None:
-        self._file = file
+    def __init__(self, store: SwitchStore, metrics: KillSwitchMetrics) -> None:
+        self._kept = store
         self._metrics = metrics
         self._stop: Stop | None = None
         self._busy = asyncio.Lock()
+        self._readable = True
         self._on_stop: Callable[[KillSwitchActive], None] = lambda _: None
 
     @property
@@ -72,11 +74,11 @@ class KillSwitch:
         if self._stop is not None:
             raise _stopped(self._stop)
 
-    def load(self) -> None:
-        """Take over what an earlier process left; blocks, so only before anything is served."""
+    async def load(self) -> None:
+        """Take over what an earlier process or another replica left, before anything is sent."""
         try:
-            self._show(self._file.read())
-        except OSError as error:
+            self._show(await self._kept.read())
+        except _FAILURES as error:
             # Not knowing is no reason to trade.
             self._show(Stop("api", f"the switch cannot be read: {error}", datetime.now(UTC)))
 
@@ -93,14 +95,14 @@ class KillSwitch:
         """Trade again. Raises KillSwitchStuck if the file can't be removed: it stays in force."""
         async with self._busy:
             try:
-                await asyncio.to_thread(self._file.remove)
-            except OSError as error:
+                await self._kept.remove()
+            except _FAILURES as error:
                 raise KillSwitchStuck(f"the switch cannot be removed: {error}") from error
             self._show(None)
         log.warning("trading goes on", extra={"by": by})
 
     async def watch(self) -> None:
-        """Follow the file, for ever."""
+        """Follow what is kept, for ever."""
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             async with self._busy:
@@ -112,17 +114,20 @@ class KillSwitch:
             return
         kept = Stop(stop.by, stop.reason, stop.at)
         try:
-            await asyncio.to_thread(self._file.write, kept)
+            await self._kept.write(kept)
             self._stop = kept
-        except OSError as error:
+        except _FAILURES as error:
             log.error("the kill switch is active, but a restart would forget it: %s", error)
 
     async def _follow(self) -> None:
         try:
-            found = await asyncio.to_thread(self._file.read)
-        except OSError as error:
-            log.error("the kill switch cannot be read and stays as it is: %s", error)
+            found = await self._kept.read()
+        except _FAILURES as error:
+            if self._readable:  # said once, not four times a second
+                log.error("the kill switch cannot be read and stays as it is: %s", error)
+            self._readable = False
             return
+        self._readable = True
         if self._stop is not None and not self._stop.stored:
             await self._store()
         elif (found is None) != (self._stop is None):

@@ -9,14 +9,14 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
 
-from stocks_api.domain.errors import DatabaseUnavailable
+from stocks_api.domain.errors import DatabaseUnavailable, Deposed
 from stocks_api.domain.orders import (
     Order,
     OrderFact,
@@ -40,6 +40,9 @@ class OrderStore(Protocol):
 
     async def get(self, order_id: str) -> Order | None:
         """The order, or None."""
+
+    async def many(self, order_ids: Collection[str]) -> Sequence[Order]:
+        """Those of the orders that are stored."""
 
     async def open_orders(self) -> Sequence[Order]:
         """Every order that is pending, accepted or unresolved."""
@@ -181,6 +184,9 @@ class OrderWriter:
             except DatabaseUnavailable as error:
                 log.error("order update waits for the database: %s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
+            except Deposed as error:
+                log.warning("order update is left to the next leader: %s", error)
+                return None
             except Exception:
                 # One bad message must not stop the ones after it.
                 log.exception("order update failed and was dropped")
@@ -203,9 +209,12 @@ class OrderWriter:
             await self._save(order, apply(order, fact), None)
 
     async def _reconcile(self, snapshot: Snapshot) -> None:
-        for fact in snapshot.facts:
-            await self._apply(fact, time.monotonic())
         known = {fact.order_id for fact in snapshot.facts}
+        stored = {order.id: order for order in await self._store.many(known)}
+        for fact in snapshot.facts:
+            if (before := stored.get(fact.order_id)) is not None:
+                stored[before.id] = apply(before, fact)
+                await self._save(before, stored[before.id], time.monotonic())
         for order in await self._store.open_orders():
             self._tell(order)
             if order.status is OrderStatus.UNRESOLVED:

@@ -23,6 +23,7 @@ CONTRACT: dict[str, tuple[str, set[str]]] = {
     "api_requests_total": ("counter", {"method", "route", "status"}),
     "api_request_duration_seconds": ("histogram", {"method", "route"}),
     "ib_connection_status": ("gauge", set()),
+    "gateway_leader": ("gauge", set()),
     "orders_total": ("counter", {"side", "order_type", "status"}),
     "order_latency_seconds": ("histogram", {"stage"}),
     "active_positions_total": ("gauge", set()),

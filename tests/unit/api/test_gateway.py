@@ -61,6 +61,7 @@ class Wire:
         gateway.listen(Listeners(self.ear, self.ear, self.ear, self.ear, self.ear))
         self.session = gateway.new_session()
         self.session._account = "DU1"
+        self.session._listen_to_orders()
         self.ib = self.session._ib
         self.wrapper = self.ib.wrapper
         self.wrapper.clientId = 7

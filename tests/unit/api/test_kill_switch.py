@@ -35,12 +35,17 @@ class Switch:
         self.shown = Shown()
         self.switch = KillSwitch(KillSwitchFile(self.path), self.shown)
         self.switch.on_stop(self.shown.acts.append)
-        self.switch.load()
+
+
+async def loaded(folder: Path) -> Switch:
+    one = Switch(folder)
+    await one.switch.load()
+    return one
 
 
 @asynccontextmanager
 async def watched(folder: Path) -> AsyncIterator[Switch]:
-    one = Switch(folder)
+    one = await loaded(folder)
     task = asyncio.create_task(one.switch.watch())
     yield one
     task.cancel()
@@ -56,12 +61,12 @@ async def soon(accept: Callable[[], bool]) -> None:
 
 
 async def test_it_is_off_until_it_is_thrown_and_then_survives_a_restart(tmp_path: Path) -> None:
-    one = Switch(tmp_path)
+    one = await loaded(tmp_path)
     one.switch.require()
     assert one.shown.active is False
     stop = await one.switch.engage("officer", "runaway")
     assert (stop.by, stop.reason, stop.stored) == ("officer", "runaway", True)
-    again = Switch(tmp_path)
+    again = await loaded(tmp_path)
     with pytest.raises(KillSwitchActive, match="officer: runaway"):
         again.switch.require()
     assert again.shown.active is True
@@ -92,7 +97,7 @@ async def test_a_file_made_by_hand_throws_it_and_its_removal_takes_it_back(tmp_p
 
 
 async def test_release_removes_the_file(tmp_path: Path) -> None:
-    one = Switch(tmp_path)
+    one = await loaded(tmp_path)
     await one.switch.engage("officer", "runaway")
     await one.switch.release("officer")
     one.switch.require()
@@ -115,7 +120,7 @@ async def test_where_nothing_can_be_stored_it_stops_trading_all_the_same(tmp_pat
 
 async def test_a_switch_that_cannot_be_read_at_the_start_is_on(tmp_path: Path) -> None:
     (tmp_path / "kill-switch").mkdir()
-    one = Switch(tmp_path)
+    one = await loaded(tmp_path)
     with pytest.raises(KillSwitchActive, match="cannot be read"):
         one.switch.require()
     with pytest.raises(KillSwitchStuck):

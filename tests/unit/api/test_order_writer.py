@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -41,6 +41,10 @@ class Store:
     async def get(self, order_id: str) -> Order | None:
         self._answer(order_id)
         return self.orders.get(order_id)
+
+    async def many(self, order_ids: Collection[str]) -> Sequence[Order]:
+        self._answer("")
+        return [order for order in self.orders.values() if order.id in order_ids]
 
     async def open_orders(self) -> Sequence[Order]:
         self._answer("")
