@@ -244,9 +244,8 @@ async def test_the_kill_switch_thrown_while_it_is_blocked_stops_it_when_it_goes_
         (tmp_path / "kill-switch").touch()
         api.signal(signal.SIGCONT)
         answers = await asyncio.gather(*burst)
-        assert {answer.json().get("rule") for answer in answers if answer.status_code == 503} == {
-            "kill_switch"
-        }
+        refused = [answer for answer in answers if answer.status_code == 503]
+        assert "kill_switch" in {answer.json().get("rule") for answer in refused}
         sent = await simulator.orders()
         assert len(sent) <= at_stop + 50  # what a second of pace and a look at the file let pass
         await until(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 import subprocess
@@ -11,6 +12,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.integration.api.conftest import MARKET_BUY, RESTING_BUY, Api, Simulator, running, until
+from tests.integration.conftest import Postgresql
 
 from stocks_api.adapters.metrics import REJECTION_REASONS
 from stocks_api.settings import Settings
@@ -49,6 +51,8 @@ CONTRACT: dict[str, tuple[str, set[str]]] = {
     "market_session_open": ("gauge", {"calendar"}),
     "market_data_last_tick_timestamp_seconds": ("gauge", {"symbol"}),
 }
+#: Absent until the gateway has told a number.
+UNKNOWN_YET = {"position_pnl_unrealized", "market_session_open"}
 OF_THE_PROCESS = ("process_", "python_")
 
 
@@ -195,3 +199,34 @@ async def test_metrics_and_health_need_no_key(api: Api) -> None:
     async with httpx.AsyncClient(transport=api.http._transport, base_url="http://api") as http:
         for path in ("/metrics", "/healthz", "/readyz", "/docs", "/openapi.json"):
             assert (await http.get(path)).status_code == 200
+
+
+BLOCKED = 80
+
+
+async def test_metrics_are_right_while_80_requests_wait_and_database_and_gateway_are_away(
+    settings: Settings, simulator: Simulator, postgresql: Postgresql, postgresql_url: str
+) -> None:
+    url = type(settings.database_url)(f"postgresql+asyncpg://{postgresql_url}")
+    patient = {"database_url": url, "acknowledge_seconds": 60}
+    async with running(settings.model_copy(update=patient)) as api:
+        await api.until_ready()
+        await simulator.inject("deaf", mode="mute")
+        waiting = [asyncio.create_task(api.post(RESTING_BUY)) for _ in range(BLOCKED)]
+        await until(simulator.arrived, lambda arrived: len(arrived) >= BLOCKED // 4)
+        await asyncio.to_thread(postgresql.stop)
+        try:
+            reads = [asyncio.create_task(api.get("/v1/orders")) for _ in range(BLOCKED)]
+            await api.until_metric("database_up", 0)
+            await api.until_metric("ib_connection_status", 0)
+            assert sum(not request.done() for request in waiting) >= BLOCKED // 4
+            page = (await api.http.get("/metrics")).text
+            ours = {name for name in families(page) if not name.startswith(OF_THE_PROCESS)}
+            assert CONTRACT.keys() - ours <= UNKNOWN_YET
+            assert {answer.status_code for answer in await asyncio.gather(*reads)} == {503}
+        finally:
+            await asyncio.to_thread(postgresql.start)
+        await simulator.heal()
+        assert {one.status_code for one in await asyncio.gather(*waiting)} <= {201, 202, 503}
+        await api.until_ready()
+        assert set((await simulator.arrived()).values()) == {1}
