@@ -186,8 +186,9 @@ def test_list_shows_the_objects_of_files(capsys: pytest.CaptureFixture[str]) -> 
     assert second.split()[2:] == ["symbol=TSLA", "0.03", "Enforce", "2099-12-24T21:00:00Z"]
 
 
-def test_list_needs_files_or_a_namespace(capsys: pytest.CaptureFixture[str]) -> None:
-    assert code_of("list") == 2
+@pytest.mark.parametrize("command", ["list", "validate"])
+def test_it_needs_files_or_a_namespace(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of(command) == 2
     assert "give --namespace, or files" in capsys.readouterr().err
 
 
@@ -230,7 +231,7 @@ def test_nothing_in_an_object_reaches_the_terminal_as_markup_or_escape(
     assert "\x1b" not in said, "and no colours where there is no terminal"
 
 
-@pytest.mark.parametrize("command", ["generate", "render", "validate", "diff", "list"])
+@pytest.mark.parametrize("command", ["generate", "render", "validate", "diff", "preview", "list"])
 def test_help_tells_the_exit_codes(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of(command, "--help") == 0
     said = " ".join(capsys.readouterr().out.split())
