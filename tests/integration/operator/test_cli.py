@@ -38,6 +38,18 @@ def test_list_shows_what_holds_in_the_namespace(desk: Desk, start: Start) -> Non
     assert wrong.split() == ["wrong", PNL, "*", "77", "Enforce", "False", "False"]
 
 
+def test_the_objects_of_the_cluster_are_validated_and_rendered(desk: Desk, tmp_path: Path) -> None:
+    desk.apply("good", critical={"threshold": 0.05})
+    assert command(desk, "validate").stdout == "1 valid\n"
+    desk.apply("newer", critical={"threshold": 0.07})
+    told = command(desk, "validate")
+    assert told.returncode == 1
+    assert "alertthreshold/newer: spec: good is older and already sets critical" in told.stderr
+    told = command(desk, "render", "--cluster", "--output", str(tmp_path))
+    assert (told.returncode, told.stderr) == (0, "")
+    assert [file.name for file in tmp_path.glob("threshold-*")] == ["threshold-good.yaml"]
+
+
 def test_diff_tells_what_applying_files_would_change(desk: Desk, tmp_path: Path) -> None:
     desk.apply("tight", critical={"threshold": 0.05})
     file = tmp_path / "new.yaml"
