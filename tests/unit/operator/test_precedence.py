@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import re
+from itertools import product
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.operator.crowd import DEFAULTS, SYMBOLS, TIERS, Model, crowd
 from tests.unit.operator.objects import CATALOGUE, LATENCY, NOW, PNL, RATE, body, threshold
 
 from threshold_operator.model import AlertThreshold, parse_time
 from threshold_operator.precedence import Candidate, Decision, Refusal, check, decide
+from threshold_operator.render import threshold_group
 
 
 def candidate(raw: dict[str, Any], previous: AlertThreshold | None = None) -> Candidate:
@@ -112,16 +116,34 @@ def test_within_the_same_second_the_name_decides() -> None:
 @pytest.mark.parametrize(
     "other",
     [
+        body("b", PNL, match={"symbol": "TSLA"}, mode="Shadow"),
+        body("b", PNL, match={"symbol": "TSLA"}, mode="Preview"),
         body("b", PNL, match={"symbol": "AAPL"}),
         body("b", PNL),
         body("b", LATENCY, critical={"threshold": 1}),
         body("b", PNL, match={"symbol": "TSLA"}, warning={"threshold": 0.01}),
     ],
-    ids=["another scope", "the whole namespace", "another alert", "another tier"],
+    ids=[
+        "a Shadow",
+        "a Preview",
+        "another scope",
+        "the whole namespace",
+        "another alert",
+        "another tier",
+    ],
 )
 def test_there_is_no_conflict_with(other: dict[str, Any]) -> None:
     found = decisions(body("a", PNL, match={"symbol": "TSLA"}), other)
     assert all(decision.accepted for decision in found.values())
+
+
+def test_of_two_shadows_of_the_same_the_older_wins() -> None:
+    found = decisions(body("a", mode="Shadow", created=LATER), body("b", mode="Shadow"))
+    assert found["b"].accepted
+    assert found["a"].refusal is not None
+    assert f"b is older and already sets critical of {RATE} for * in Shadow" in (
+        found["a"].refusal.message
+    )
 
 
 def test_an_expired_object_stands_in_nobodys_way() -> None:
@@ -159,59 +181,38 @@ def test_an_older_object_takes_over_what_a_newer_one_has() -> None:
     assert found["b"].in_force is None
 
 
-@st.composite
-def objects(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """A handful of objects that get in each other's way."""
-    names = draw(st.lists(st.sampled_from("abcdef"), unique=True, max_size=6))
-    return [draw(an_object(name)) for name in names]
-
-
-@st.composite
-def an_object(draw: st.DrawFn, name: str) -> dict[str, Any]:
-    numbers = st.sampled_from([0.01, 0.02, 0.5, 7.0])
-    tiers = draw(
-        st.dictionaries(
-            st.sampled_from(["warning", "critical"]),
-            numbers.map(lambda number: {"threshold": number}),
-            min_size=1,
-        )
-    )
-    match = draw(st.sampled_from([{}, {"symbol": "A"}, {"symbol": "B"}, {"route": "/"}]))
-    created = NOW - timedelta(seconds=draw(st.integers(0, 2)))
-    expires = draw(st.sampled_from([None, "2026-11-23T11:00:00Z", "2026-11-24T00:00:00Z"]))
-    spec: dict[str, Any] = {"match": match, **tiers}
-    if expires:
-        spec["expiresAt"] = expires
-    return body(name, PNL, created=created.isoformat(), generation=2, **spec)
-
-
-@given(objects(), st.randoms(use_true_random=False))
-def test_random_objects_agree_with_a_model_in_any_order(
-    bodies: list[dict[str, Any]], random: Any
-) -> None:
-    expected = model(bodies)
+@given(st.randoms(use_true_random=False))
+def test_random_objects_agree_with_a_model_in_any_order(random: Random) -> None:
+    bodies = crowd(random, NOW)
+    model = Model.of(bodies, NOW)
     random.shuffle(bodies)
     found = decisions(*bodies)
-    assert {name for name, decision in found.items() if decision.accepted} == expected
+    assert {name for name, decision in found.items() if decision.accepted} == model.accepted
+    for symbol, tier in product(SYMBOLS, TIERS):
+        assert rendered(found, symbol, tier) == model.number(symbol, tier, NOW), (symbol, tier)
 
 
-def model(bodies: list[dict[str, Any]]) -> set[str]:
-    """Accepted: valid, and no accepted older one that holds sets a tier of the same scope."""
-    accepted: set[str] = set()
-    taken: set[tuple[str, str]] = set()
-    for raw in sorted(bodies, key=lambda b: (parse(b), b["metadata"]["name"])):
-        spec = raw["spec"]
-        numbers = [spec[tier]["threshold"] for tier in ("warning", "critical") if tier in spec]
-        good = (
-            "route" not in spec["match"] and max(numbers) <= 1 and numbers == sorted(set(numbers))
-        )
-        holds = spec.get("expiresAt", "9") > NOW.isoformat()
-        wanted = {(t, str(spec["match"])) for t in ("warning", "critical") if t in spec and holds}
-        if good and not wanted & taken:
-            accepted.add(raw["metadata"]["name"])
-            taken |= wanted
-    return accepted
+def rendered(found: dict[str, Decision], symbol: str, tier: str) -> tuple[float, bool]:
+    """The number for an instance, from the series that the rules of all objects record."""
+    series = [
+        rule["labels"] | {"value": value}
+        for each in found.values()
+        if each.in_force is not None
+        for rule in threshold_group(each.in_force, CATALOGUE[PNL])["rules"]
+        if "record" in rule and (value := recorded(rule["expr"])) is not None
+    ]
+    own = [s for s in series if s["severity"] == tier and s.get("rule") != "shadow"]
+    for scope in (symbol, None):
+        governing = [s for s in own if s.get("symbol") == scope]
+        assert len(governing) <= 1, "two objects claim the same"
+        if governing:
+            return governing[0]["value"], governing[0].get("rule") == "own"
+    return DEFAULTS[tier], False
 
 
-def parse(raw: dict[str, Any]) -> datetime:
-    return datetime.fromisoformat(raw["metadata"]["creationTimestamp"]).astimezone(UTC)
+def recorded(expr: str) -> float | None:
+    """What a threshold rule evaluates to, at this moment."""
+    parts = re.fullmatch(r"vector\((.+?)\)( and on \(\) \(vector\(time\(\)\) < (.+)\))?", expr)
+    assert parts is not None, expr
+    over = parts[3] is not None and NOW.timestamp() >= float(parts[3])
+    return None if over else float(parts[1])
