@@ -18,7 +18,7 @@ import kopf
 
 from threshold_operator.health import WATCH_SECONDS, Health
 from threshold_operator.kube import RULES
-from threshold_operator.manifest import MANAGED_BY, MANAGER, RULE_GROUP, RULE_VERSION
+from threshold_operator.manifest import MANAGER, PREFIX, RULE_GROUP, RULE_VERSION
 from threshold_operator.model import GROUP, PLURAL, VERSION
 from threshold_operator.store import Namespaces, Shelf, Store
 
@@ -58,10 +58,15 @@ async def watch(
 def _registry(namespaces: Namespaces, health: Health) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
-    def see(group: str, version: str, plural: str, shelf: Callable[[Store], Shelf]) -> None:
+    def see(
+        group: str, version: str, plural: str, shelf: Callable[[Store], Shelf], prefix: str = ""
+    ) -> None:
         health.heard(plural)
 
-        @kopf.on.event(group, version, plural, registry=registry)
+        def ours(name: str, **_: Any) -> bool:
+            return name.startswith(prefix)
+
+        @kopf.on.event(group, version, plural, registry=registry, when=ours)
         async def seen(event: kopf.RawEvent, **_: Any) -> None:
             body = event["object"]
             kept = shelf(namespaces[body["metadata"]["namespace"]])
@@ -69,7 +74,7 @@ def _registry(namespaces: Namespaces, health: Health) -> kopf.OperatorRegistry:
 
     kopf.on.login(registry=registry)(_Login(health).sign_in)
     see(GROUP, VERSION, PLURAL, lambda store: store.thresholds)
-    see(RULE_GROUP, RULE_VERSION, RULES, lambda store: store.rules)
+    see(RULE_GROUP, RULE_VERSION, RULES, lambda store: store.rules, PREFIX)
     return registry
 
 
@@ -160,8 +165,6 @@ def _settings() -> kopf.OperatorSettings:
     settings.scanning.disabled = True  # it would need rights on the whole cluster
     settings.persistence.diffbase_storage = _NoMemory()
     settings.posting.enabled = False  # our Events go with the status
-    # By the server: to lose the label then counts as being deleted, and is repaired as that is.
-    settings.watching.label_selectors[RULE_GROUP, RULES] = f"{MANAGED_BY}={MANAGER}"
     # A watch that dies silently: the server ends it, else silence does, else the client.
     settings.watching.server_timeout = WATCH_SECONDS
     settings.watching.inactivity_timeout = 1.5 * WATCH_SECONDS

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from threshold_operator.backoff import Backoff
 from threshold_operator.health import Health, Metrics
 from threshold_operator.kube import GoneError, KubeError
+from threshold_operator.manifest import PREFIX
 from threshold_operator.store import Namespaces
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class Lists(Protocol):
         ...
 
     async def list_rules(self) -> list[dict[str, Any]]:
-        """All PrometheusRules that are ours."""
+        """All PrometheusRules, whoever made them."""
         ...
 
 
@@ -99,7 +100,7 @@ class Informer:
         except GoneError:
             return []  # prometheus-operator isn't installed yet: each write will say so
         self.watchable.set()
-        return rules
+        return [rule for rule in rules if rule["metadata"]["name"].startswith(PREFIX)]
 
 
 def _by_namespace(bodies: Iterable[Body]) -> dict[str, list[Body]]:

@@ -1,8 +1,8 @@
 """The few requests that we make of the Kubernetes API, on plain mappings.
 
-Written with the official client's connection, credentials and retries, but without its generated
-classes: they know nothing of custom resources, and server-side apply wants exactly the fields that
-we mean.
+Written with the official client's configuration and credentials, but without its generated classes
+(they know nothing of custom resources, and server-side apply wants exactly the fields that we mean)
+and without its session, which looks into ~/.netrc, in a thread, at each request.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Any, Self
 
 import aiohttp
 from kubernetes.aio import config
-from kubernetes.aio.client import ApiClient, ApiException, Configuration
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
 
-from threshold_operator.manifest import MANAGED_BY, MANAGER, RULE_API, RULE_KIND, Manifest
+from threshold_operator.manifest import MANAGER, RULE_API, RULE_KIND, Manifest
 from threshold_operator.model import API_VERSION, KIND, PLURAL
 
 Body = dict[str, Any]
@@ -50,9 +51,13 @@ class Kube:
     """
 
     def __init__(
-        self, client: ApiClient, namespace: str, permit: Callable[[], None] = _always
+        self,
+        session: aiohttp.ClientSession,
+        settings: Configuration,
+        namespace: str,
+        permit: Callable[[], None] = _always,
     ) -> None:
-        self._client, self._permit = client, permit
+        self._session, self._settings, self._permit = session, settings, permit
         within = f"/namespaces/{namespace}" if namespace else ""
         self._thresholds = f"/apis/{API_VERSION}{within}/{PLURAL}"
         self._rules = f"/apis/{RULE_API}{within}/{RULES}"
@@ -63,24 +68,26 @@ class Kube:
     @classmethod
     async def connect(cls, namespace: str) -> Self:
         """With the pod's service account, else with the current context of the kubeconfig."""
-        return cls(ApiClient(await _configuration()), namespace)
+        settings = await _configuration()
+        tls = RESTClientObject(settings).ssl_context
+        connector = aiohttp.TCPConnector(ssl=tls)
+        return cls(aiohttp.ClientSession(connector=connector, timeout=TIMEOUT), settings, namespace)
 
     def within(self, namespace: str, permit: Callable[[], None] = _always) -> Self:
         """The same connections, for another namespace."""
-        return type(self)(self._client, namespace, permit)
+        return type(self)(self._session, self._settings, namespace, permit)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()  # type: ignore[no-untyped-call]
+        await self._session.close()
 
     async def list_thresholds(self) -> list[Body]:
         """All AlertThresholds."""
         return _items(await self._call("GET", self._thresholds), API_VERSION, KIND)
 
     async def list_rules(self) -> list[Body]:
-        """All PrometheusRules that bear our mark."""
-        query = [("labelSelector", f"{MANAGED_BY}={MANAGER}")]
-        return _items(await self._call("GET", self._rules, query), RULE_API, RULE_KIND)
+        """All PrometheusRules, whoever made them."""
+        return _items(await self._call("GET", self._rules), RULE_API, RULE_KIND)
 
     async def get_rule(self, name: str) -> Body | None:
         """One PrometheusRule, whoever made it."""
@@ -141,17 +148,18 @@ class Kube:
         body: Mapping[str, Any] | None = None,
         content_type: str = JSON,
     ) -> Body:
+        data = None if body is None else json.dumps(body)
         headers = {"Accept": JSON, "Content-Type": content_type}
+        # Asked for each time: a pod's token is renewed within the hour.
+        if token := await self._settings.get_api_key_with_prefix("BearerToken"):
+            headers["Authorization"] = token
         try:
-            request = await self._client.param_serialize(
-                method, path, None, query or [], headers, body, auth_settings=["BearerToken"]
-            )
-            response = await self._client.call_api(*request, _request_timeout=TIMEOUT)
-            content = await response.read()  # type: ignore[no-untyped-call]
+            async with self._session.request(
+                method, self._settings.host + path, params=query, data=data, headers=headers
+            ) as response:
+                content = await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise KubeError(f"{method} {path}: {str(error) or type(error).__name__}") from error
-        except ApiException as error:
-            raise _error(method, path, error.status or 0, error.body or "") from error
         if not 200 <= response.status < 300:
             raise _error(method, path, response.status, content.decode(errors="replace"))
         return _parsed(content)

@@ -70,10 +70,6 @@ CONCURRENCY = 8
 class Cluster(Protocol):
     """What we need of the Kubernetes API."""
 
-    async def get_rule(self, name: str) -> dict[str, Any] | None:
-        """One PrometheusRule, whoever made it."""
-        ...
-
     async def apply_rule(self, manifest: Manifest) -> dict[str, Any]:
         """Write a rule."""
         ...
@@ -229,10 +225,10 @@ class Reconciler:
             return False
         name = wanted["metadata"]["name"]
         live = self._store.rules.get(name)
-        if live is None:
-            await self._refuse_foreign(name, decision.uid)
-        elif in_sync(live, wanted) or self._written.get(name) == (wanted, _version(live)):
-            return False
+        if live is not None:
+            _refuse_foreign(live, decision.uid)
+            if in_sync(live, wanted) or self._written.get(name) == (wanted, _version(live)):
+                return False
         await self._apply_rule(wanted)
         return True
 
@@ -244,12 +240,6 @@ class Reconciler:
             return None
         in_force = decision.in_force is not None
         return manifest(body, threshold, self._catalogue, self._rule_labels, in_force=in_force)
-
-    async def _refuse_foreign(self, name: str, uid: str) -> None:
-        live = await self._cluster.get_rule(name)
-        if live is not None and not belongs_to(live, uid):
-            text = f"a PrometheusRule {name} exists that isn't ours; rename it or this object"
-            raise RefusedError(text)
 
     async def _apply_rule(self, wanted: Manifest) -> None:
         name = wanted["metadata"]["name"]
@@ -370,6 +360,13 @@ class Reconciler:
 
 class RefusedError(Exception):
     """The rule can't be written, and the object's author should know why."""
+
+
+def _refuse_foreign(live: Body, uid: str) -> None:
+    if not belongs_to(live, uid):
+        name = live["metadata"]["name"]
+        text = f"a PrometheusRule {name} exists that isn't ours; rename it or this object"
+        raise RefusedError(text)
 
 
 def _explained(error: KubeError) -> Exception:

@@ -15,7 +15,7 @@ from threshold_operator.effect import Observation
 from threshold_operator.health import Health, Metrics
 from threshold_operator.informer import Informer
 from threshold_operator.kube import GoneError, KubeError
-from threshold_operator.manifest import MANAGED_BY, MANAGER
+from threshold_operator.manifest import MANAGER
 from threshold_operator.preview import Outcome, Question, Report
 from threshold_operator.previews import Previews
 from threshold_operator.probe import Probe
@@ -86,11 +86,7 @@ class FakeCluster:
 
     async def list_rules(self) -> list[Body]:
         self._fail("list_rules")
-        own = [r for r in self.rules.values() if r["metadata"]["labels"].get(MANAGED_BY) == MANAGER]
-        return copy.deepcopy(own)
-
-    async def get_rule(self, name: str) -> Body | None:
-        return copy.deepcopy(self.rules.get(name))
+        return copy.deepcopy(list(self.rules.values()))
 
     async def apply_rule(self, manifest: Body) -> Body:
         self._fail("rule")

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client import Configuration
 
 from threshold_operator.kube import GoneError, Kube, KubeError
 
@@ -48,9 +49,8 @@ async def kube(api: Api) -> AsyncIterator[Kube]:
     async with TestServer(app) as server:
         address = f"http://{server.host}:{server.port}"
         settings = Configuration(host=address, api_key={"BearerToken": "Bearer secret"})
-        kube = Kube(ApiClient(settings), "desk")
-        yield kube
-        await kube.close()
+        async with aiohttp.ClientSession() as session:
+            yield Kube(session, settings, "desk")
 
 
 async def test_a_rule_is_applied_by_us_and_with_force(kube: Kube, api: Api) -> None:
@@ -72,10 +72,9 @@ async def test_a_status_goes_to_this_very_object(kube: Kube, api: Api) -> None:
     assert "spec" not in sent
 
 
-async def test_only_our_rules_are_listed_and_each_says_what_it_is(kube: Kube, api: Api) -> None:
+async def test_each_rule_that_is_listed_says_what_it_is(kube: Kube, api: Api) -> None:
     api.answer = {"items": [{"metadata": {"name": "threshold-a"}}]}
     (rule,) = await kube.list_rules()
-    assert api.asked[0][2] == {"labelSelector": "app.kubernetes.io/managed-by=threshold-operator"}
     assert (rule["apiVersion"], rule["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
 
 
@@ -112,7 +111,30 @@ async def test_an_error_says_what_was_asked_and_answered(
 
 
 async def test_nobody_there_is_an_error_of_ours() -> None:
-    kube = Kube(ApiClient(Configuration(host="http://127.0.0.1:1")), "desk")
-    with pytest.raises(KubeError, match="Cannot connect"):
-        await kube.list_thresholds()
-    await kube.close()
+    async with aiohttp.ClientSession() as session:
+        kube = Kube(session, Configuration(host="http://127.0.0.1:1"), "desk")
+        with pytest.raises(KubeError, match="Cannot connect"):
+            await kube.list_thresholds()
+
+
+async def test_in_all_namespaces_lists_are_of_all_and_writes_of_one(kube: Kube, api: Api) -> None:
+    everywhere = kube.within("")
+    await everywhere.list_thresholds()
+    assert api.asked[-1][1] == "/apis/stocks-fastapi.io/v1alpha1/alertthresholds"
+    await everywhere.within("other").apply_rule({"metadata": {"name": "threshold-a"}})
+    assert api.asked[-1][1] == f"{RULES}/threshold-a".replace("desk", "other")
+
+
+async def test_who_may_not_write_sends_nothing(kube: Kube, api: Api) -> None:
+    def never() -> None:
+        raise KubeError("somebody else leads")
+
+    follower = kube.within("desk", never)
+    for write in (
+        follower.apply_rule({"metadata": {"name": "a"}}),
+        follower.apply_status({"metadata": {"name": "a", "uid": "u"}}, {}),
+        follower.create_event({}),
+    ):
+        with pytest.raises(KubeError, match="somebody else leads"):
+            await write
+    assert api.asked == []

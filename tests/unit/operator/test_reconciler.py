@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.unit.operator.fakes import Bench
-from tests.unit.operator.objects import PNL, body, threshold
+from tests.unit.operator.objects import NAMESPACE, PNL, body, threshold
 from tests.unit.operator.test_effect import perfect
 
 from threshold_operator.kube import GoneError, KubeError
@@ -292,7 +292,12 @@ async def test_an_api_server_that_changes_what_we_write_is_not_fought(bench: Ben
 async def test_a_rule_of_somebody_else_is_left_alone(bench: Bench) -> None:
     bench.cluster.create(body("tight"))
     foreign: dict[str, Any] = {
-        "metadata": {"name": "threshold-tight", "labels": {}, "resourceVersion": "1"},
+        "metadata": {
+            "name": "threshold-tight",
+            "namespace": NAMESPACE,
+            "labels": {},
+            "resourceVersion": "1",
+        },
         "spec": {},
     }
     bench.cluster.rules["threshold-tight"] = foreign
