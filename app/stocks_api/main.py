@@ -55,6 +55,8 @@ log = logging.getLogger(__name__)
 _GRACE_SECONDS = 15
 _DRAIN_SECONDS = 5  # for what the gateway said last, if the database is slow
 _CANCEL_AGAIN_SECONDS = 0.5
+# Bytes. Longer ones are cut off without a reason; shorter ones are told which header is too long.
+_LONGEST_HEADERS = 2 * 1024 * 1024
 _LOCK_OUTLIVES_LEASE = 1.5  # a silent leader stops trading before another can begin
 _FIRST_CHECK_SECONDS = 1  # of the database: /healthz answers then, whatever it says
 
@@ -353,6 +355,7 @@ async def serve(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         lifespan="on",
+        h11_max_incomplete_event_size=_LONGEST_HEADERS,
     )
     server = _Server(config)
     await server.serve()

@@ -13,13 +13,27 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 log = logging.getLogger(__name__)
 
 Scope = Literal["read", "trade", "admin"]
 
 _CHECK_SECONDS = 5.0
+
+
+# Somebody hashed an empty file, or what a template left behind.
+_NO_SECRETS = {
+    hashlib.sha256(word).hexdigest(): word.decode() or "an empty text"
+    for word in (b"", b"\n", b"changeme", b"secret", b"password")
+}
 
 
 class KeysError(Exception):
@@ -35,6 +49,14 @@ class ApiKey(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     scopes: frozenset[Scope] = Field(min_length=1)
     expires: AwareDatetime | None = None
+
+    @field_validator("sha256")
+    @classmethod
+    def _secret(cls, value: str) -> str:
+        if value in _NO_SECRETS:
+            what = _NO_SECRETS[value].strip() or "a line break"
+            raise ValueError(f"is the hash of {what}: make a key with `hash-key`")
+        return value
 
     def expired(self, now: datetime) -> bool:
         """Whether the key is past its time."""

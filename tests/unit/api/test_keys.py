@@ -54,6 +54,10 @@ def test_a_generated_key_fits_its_hash() -> None:
         pytest.param("keys: [", id="no YAML"),
         pytest.param("keys: [{name: x, sha256: secret, scopes: [read]}]", id="no hash"),
         pytest.param(f"keys: [{{name: x, sha256: {A}, scopes: []}}]", id="no scope"),
+        pytest.param(
+            f"keys: [{{name: x, sha256: {hashlib.sha256().hexdigest()}, scopes: [read]}}]",
+            id="the hash of nothing",
+        ),
         pytest.param(f"keys: [{{name: x, sha256: {A}, scopes: [root]}}]", id="an unknown scope"),
         pytest.param(f"keys: [{{name: x, sha256: {A}, scopes: [read], a: b}}]", id="more fields"),
         pytest.param(
