@@ -6,6 +6,7 @@ fails until ``drivers.py`` says how its signal is made.
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.rules.drivers import DRIVERS, STEP, Series, notation
+from tests.rules.drivers import DRIVERS, STEP, Series, Values, notation
 
 from threshold_operator.catalogue import NAMESPACE_TOKEN, Catalogue, Entry, kebab
 from threshold_operator.model import AlertThreshold, Comparator, Severity
@@ -21,11 +22,13 @@ from threshold_operator.render import number, rule_file, threshold_group
 
 FILES = Path(__file__).parents[2] / "charts" / "stocks-fastapi" / "files"
 CATALOGUE = Catalogue.load(FILES / "catalogue.yaml")
+CONTRACT = yaml.safe_load((Path(__file__).parents[1] / "unit" / "metrics.yaml").read_text())
 
 #: Quiet, beyond the number, and quiet again; each long enough for a rate over 5 minutes and `for`.
-QUIET_UNTIL, LOUD_UNTIL, END = 40, 100, 180
-#: In seconds since 1970, where promtool's clock starts: in the middle of the loud time.
-EXPIRY = 70 * STEP
+QUIET_UNTIL, LOUD_UNTIL, END = 24, 84, 128
+#: In the middle of the loud time; in seconds since 1970, where promtool's clock starts.
+RESTART = 54
+EXPIRY = RESTART * STEP
 
 
 @dataclass(frozen=True)
@@ -72,21 +75,24 @@ class Tier:
         return value + sign * (1 if self.entry.unit == "count" else 0.2 * value)
 
     @property
-    def within(self) -> float:
-        """As near to the number as can be without passing it."""
+    def recover(self) -> float:
+        """Where it ends; the number itself without hysteresis."""
+        own = self.entry.tiers[self.severity].recover
+        return self.number if own is None else own
+
+    def within(self, share: float = 1e-6) -> float:
+        """As near to the number as can be without passing it, or less near."""
         above = self.entry.comparator is Comparator.ABOVE
-        return self.number * (1 - 1e-6 if above else 1 + 1e-6)
+        return self.number * (1 - share if above else 1 + share)
 
     def condition(self, limit: float) -> str:
         return f"({self.entry.signal.name} {self.entry.comparator} {number(limit)})"
 
-    def series(self, loud: float, scope: str = "a") -> Series:
+    def series(self, loud: float, scope: str = "a", last: float | None = None) -> Series:
+        """Quiet, loud, and quiet again or the value given last."""
+        levels = (self.quiet, loud, self.quiet if last is None else last)
         times = (QUIET_UNTIL, LOUD_UNTIL - QUIET_UNTIL, END - LOUD_UNTIL)
-        values = [
-            value
-            for value, count in zip((self.quiet, loud, self.quiet), times, strict=True)
-            for _ in range(count)
-        ]
+        values = [level for level, count in zip(levels, times, strict=True) for _ in range(count)]
         return DRIVERS[self.entry.name](values, scope)
 
     def active(self, state: str, scope: str = "") -> str:
@@ -180,13 +186,14 @@ def test_it_is_pending_for_its_time_then_fires_and_recovers(bench: Bench, tier: 
     waits, keeps = steps_of(settings.for_), steps_of(settings.keep_firing_for)
     middle, rest = LOUD_UNTIL - 1, END - LOUD_UNTIL
     fires, holds = tier.active("firing"), tier.condition(tier.number)
+    goes_on = tier.condition(tier.recover)
     bench.expect(
         tier.series(tier.beyond(tier.number)),
         (firing(tier), QUIET_UNTIL - 1, None),
         (samples(tier.active("pending"), middle), middle, waits),
         (f"{samples(holds, middle)} - {samples(fires, middle)}", middle, waits),
         (firing(tier), middle, 1),
-        (f"{samples(fires, rest)} - {samples(holds, rest)}", END - 1, keeps),
+        (f"{samples(fires, rest)} - {samples(goes_on, rest)}", END - 1, keeps),
         (firing(tier), END - 1, None),
     )
 
@@ -195,17 +202,28 @@ def test_just_within_its_number_it_never_even_waits(bench: Bench, tier: Tier) ->
     bench.armed()
     signal = f"count({tier.entry.signal.name})"
     bench.expect(
-        tier.series(tier.within),
+        tier.series(tier.within()),
         (signal, LOUD_UNTIL - 1, 1),
-        (samples(tier.active("pending"), END), END - 1, 0),
-        (samples(tier.active("firing"), END), END - 1, 0),
+        (samples(tier.active("pending"), LOUD_UNTIL), LOUD_UNTIL - 1, 0),
+        (samples(tier.active("firing"), LOUD_UNTIL), LOUD_UNTIL - 1, 0),
+    )
+
+
+def test_a_restart_of_what_it_watches_is_no_incident(bench: Bench, tier: Tier) -> None:
+    """Two scrapes are lost, and the counters begin anew."""
+    bench.armed()
+    busy = tier.within(0.1)
+    bench.expect(
+        restarted(tier.series(busy), RESTART),
+        (samples(tier.active("firing"), LOUD_UNTIL), LOUD_UNTIL - 1, 0),
+        (samples(f"({tier.entry.signal.name} < 0)", LOUD_UNTIL), LOUD_UNTIL - 1, 0),
     )
 
 
 def test_without_a_series_it_does_what_the_catalogue_says(bench: Bench, tier: Tier) -> None:
     bench.armed()
     loud = tier.entry.absent.means == "firing"
-    bench.expect({}, (firing(tier), END, 1 if loud else None))
+    bench.expect({}, (firing(tier), QUIET_UNTIL, 1 if loud else None))
 
 
 def test_an_object_beats_the_default_until_it_expires(bench: Bench, tier: Tier) -> None:
@@ -220,6 +238,53 @@ def test_an_object_beats_the_default_until_it_expires(bench: Bench, tier: Tier) 
         (firing(tier), EXPIRY // STEP - 1, 1 if fires_with_ours else None),
         (firing(tier), LOUD_UNTIL - 1, None if fires_with_ours else 1),
     )
+
+
+@pytest.mark.parametrize("tier", [each for each in TIERS if each.entry.scope], ids=str)
+def test_an_object_for_one_value_of_the_scope_leaves_the_others(bench: Bench, tier: Tier) -> None:
+    silent_by_default = tier.entry.default(tier.severity) is None
+    ours = tier.number if silent_by_default else tier.rival
+    loud = tier.beyond(ours) if silent_by_default else (ours + tier.number) / 2
+    fires_with_ours = tier.entry.comparator.beyond(loud, ours)
+    bench.object("scoped", ours, match={str(tier.entry.scope): "a"})
+    bench.expect(
+        tier.series(loud, "a") | tier.series(loud, "b"),
+        (firing(tier, "a"), LOUD_UNTIL - 1, 1 if fires_with_ours else None),
+        (firing(tier, "b"), LOUD_UNTIL - 1, None if fires_with_ours else 1),
+    )
+
+
+HYSTERETIC = [tier for tier in TIERS if tier.recover != tier.number]
+
+
+@pytest.mark.parametrize("tier", HYSTERETIC, ids=str)
+def test_between_its_two_numbers_it_goes_on_but_does_not_begin(bench: Bench, tier: Tier) -> None:
+    between = (tier.number + tier.recover) / 2
+    bench.expect(
+        tier.series(tier.beyond(tier.number), last=between),
+        (firing(tier), END - 1, 1),
+    )
+    bench.expect(
+        tier.series(between),
+        (samples(tier.active("pending"), LOUD_UNTIL), LOUD_UNTIL - 1, 0),
+    )
+
+
+def test_the_alerts_that_hover_about_their_numbers_have_hysteresis() -> None:
+    assert len(HYSTERETIC) >= 5
+
+
+def restarted(series: Series, at: int) -> Series:
+    """Gone for two scrapes; counters and histograms start from 0."""
+    return {name: _restarted(name, values, at) for name, values in series.items()}
+
+
+def _restarted(name: str, values: Values, at: int) -> Values:
+    metric = re.sub(r"_(bucket|count)$", "", name.partition("{")[0])
+    kind = CONTRACT.get(metric, ["gauge"])[0]
+    base = (values[at + 1] or 0.0) if kind != "gauge" else 0.0
+    rest = [None if value is None else value - base for value in values[at + 2 :]]
+    return [*values[:at], None, None, *rest]
 
 
 def moment(seconds: int) -> str:
