@@ -70,9 +70,14 @@ LIVE = ("gateway.mode=live", "gateway.host=gw", "simulator.enabled=false")
                 "gateway.port: 7497 is a paper account's port, but gateway.mode is live",
             ),
             (
-                "a second copy of the API",
+                "two replicas on SQLite",
                 ("api.replicas=2",),
-                "at '/api': additional properties 'replicas' not allowed",
+                "at '/api/database/existingSecret': minLength: got 0, want 1",
+            ),
+            (
+                "no replica",
+                ("api.replicas=0",),
+                "at '/api/replicas': minimum: got 0, want 1",
             ),
             (
                 "a misspelt section",
@@ -140,6 +145,9 @@ def test_refused(helm: Helm, settings: tuple[str, ...], message: str) -> None:
         pytest.param(("operator.prometheusUrl=",), id="no Prometheus to ask"),
         pytest.param(("api.calendar=24/7",), id="an exchange that never closes"),
         pytest.param(("api.calendar=",), id="no calendar"),
+        pytest.param(
+            ("api.replicas=2", "api.database.existingSecret=db"), id="two replicas on PostgreSQL"
+        ),
     ],
 )
 def test_accepted(helm: Helm, settings: tuple[str, ...]) -> None:

@@ -92,15 +92,17 @@ def test_only_hashes_of_keys_are_mounted(find: Find) -> None:
     assert mount["readOnly"]
 
 
-def test_the_generated_key_fits_its_hash(find: Find) -> None:
+def test_the_generated_keys_fit_their_hashes_and_who_trades_is_no_admin(find: Find) -> None:
     secret = find("Secret", "stocks-api-keys")["stringData"]
-    (entry,) = yaml.safe_load(secret["keys.yaml"])["keys"]
-    assert entry == {
-        "name": "default",
-        "sha256": hashlib.sha256(secret["key"].encode()).hexdigest(),
-        "scopes": ["read", "trade"],
-    }
-    assert secret["key"] not in secret["keys.yaml"]
+    entries = yaml.safe_load(secret["keys.yaml"])["keys"]
+    for entry, key in zip(entries, (secret["key"], secret["adminKey"]), strict=True):
+        assert entry["sha256"] == hashlib.sha256(key.encode()).hexdigest()
+        assert key not in secret["keys.yaml"]
+    assert [(entry["name"], entry["scopes"]) for entry in entries] == [
+        ("default", ["read", "trade"]),
+        ("admin", ["read", "admin"]),
+    ]
+    assert secret["key"] != secret["adminKey"]
 
 
 def test_each_installation_has_a_key_of_its_own(helm: Helm, find: Find) -> None:
@@ -158,6 +160,30 @@ def test_postgresql_by_a_secret(helm: Helm) -> None:
     manifests = helm.render("api.database.existingSecret=db", "api.database.key=dsn")
     url = environment(manifests, "stocks-api")["STOCKS_DATABASE_URL"]
     assert url == {"secretKeyRef": {"name": "db", "key": "dsn"}}
+
+
+def test_several_replicas_know_each_other_and_roll_one_after_another(helm: Helm) -> None:
+    manifests = helm.render("api.replicas=3", "api.database.existingSecret=db")
+    spec = only(manifests, "Deployment", "stocks-api")["spec"]
+    assert spec["replicas"] == 3
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    api = environment(manifests, "stocks-api")
+    assert api["STOCKS_REPLICAS"] == "3"
+    assert api["STOCKS_ADVERTISE_URL"] == "http://$(POD_IP):8000"
+    budget = only(manifests, "PodDisruptionBudget", "stocks-api")["spec"]
+    assert budget["selector"] == spec["selector"]
+    assert budget["maxUnavailable"] == 1
+
+
+@pytest.mark.parametrize("settings", [(), ("api.database.existingSecret=db",)])
+def test_the_kill_switch_has_a_place_to_be_written_to(
+    helm: Helm, settings: tuple[str, ...]
+) -> None:
+    manifests = helm.render(*settings)
+    folder = Path(environment(manifests, "stocks-api")["STOCKS_KILL_SWITCH_FILE"]).parent
+    pod = only(manifests, "Deployment", "stocks-api")["spec"]["template"]["spec"]
+    mounts = {mount["mountPath"]: mount for mount in pod["containers"][0]["volumeMounts"]}
+    assert "readOnly" not in mounts[str(folder)]
 
 
 def test_orders_survive_the_pod_and_the_release(find: Find) -> None:
