@@ -221,14 +221,15 @@ def _value_map(mapping: Words) -> models.ValueMap:
 
 
 def _limit(query: Query) -> list[models.DynamicConfigValue]:
-    """Dashed, in the colour of its severity; out of the legend where there is one per series."""
+    """Dashed steps in the colour of its severity; in the legend only if there is one of it."""
     style = {"fill": "dash", "dash": [3, 5] if query.line is Line.DEFAULT else [8, 6]}
     hidden = {"legend": not query.in_legend, "tooltip": False, "viz": False}
     return [
         models.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": COLORS[query.line]}),
         models.DynamicConfigValue("custom.lineStyle", style),
         models.DynamicConfigValue("custom.fillOpacity", 0),
-        models.DynamicConfigValue("custom.lineWidth", 1),
+        models.DynamicConfigValue("custom.lineInterpolation", "stepAfter"),
+        models.DynamicConfigValue("custom.lineWidth", 1 if query.line is Line.DEFAULT else 2),
         models.DynamicConfigValue("custom.hideFrom", hidden),
     ]
 

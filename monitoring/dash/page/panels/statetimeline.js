@@ -8,6 +8,7 @@ import { format } from "../units.js";
 import { range } from "../prometheus.js";
 
 const TICKS = 4;
+const CHARACTER = 8; // pixels, at this size of text
 
 export async function load(panel, context) {
   const answers = await Promise.all(panel.targets.map(({ expr }) => range(context.fill(expr), context)));
@@ -20,11 +21,12 @@ export async function load(panel, context) {
 }
 
 export function draw(panel, body, lines, context) {
+  const width = body.clientWidth * 0.75; // the rest is the names'
   const rows = lines
     .sort((one, other) => one.label.localeCompare(other.label))
     .flatMap(({ label, pieces: parts }, index) => [
       element("span", { classes: "name", text: label }),
-      element("div", { classes: "track" }, parts.map((part) => piece(panel, part, index, context))),
+      element("div", { classes: "track" }, parts.map((part) => piece(panel, part, index, context, width))),
     ]);
   body.append(element("div", { classes: "timeline" }, [...rows, element("span"), times(context)]));
 }
@@ -40,14 +42,16 @@ function pieces(times, values, step) {
   return found;
 }
 
-function piece(panel, { value, from, to }, index, context) {
+function piece(panel, { value, from, to }, index, context, width) {
   const mapped = word(panel, value);
   const mappings = panel.fieldConfig.defaults.mappings ?? [];
   const background = color(mapped?.color ?? (mappings.length ? baseColor(panel) : palette(index)));
   const { unit, decimals } = panel.fieldConfig.defaults;
   const text = mapped?.text ?? format(value, unit, decimals);
-  const style = { left: percent(from, context), width: `${(100 * (to - from)) / (context.to - context.from)}%`, background };
-  return element("div", { classes: "piece", text, style });
+  const part = (to - from) / (context.to - context.from);
+  const style = { left: percent(from, context), width: `${100 * part}%`, background };
+  const fits = part * width > CHARACTER * text.length;
+  return element("div", { classes: "piece", text: fits ? text : "", style, attributes: { title: text } });
 }
 
 function times(context) {

@@ -7,6 +7,7 @@ import { format } from "../units.js";
 import { axes, plot } from "./plot.js";
 import { range } from "../prometheus.js";
 
+const PATHS = { stepAfter: () => uPlot.paths.stepped({ align: 1 }) };
 const PATTERNS = { dash: "dashed", dot: "dotted" };
 
 export async function load(panel, context) {
@@ -55,7 +56,7 @@ function style({ color: stroke, config: { custom } }, bars, stacked) {
     width: bars ? 0 : (custom.lineWidth ?? 1),
     dash: custom.lineStyle?.dash,
     fill: opacity ? stroke + opacity.toString(16).padStart(2, "0") : undefined,
-    paths: bars ? uPlot.paths.bars({ size: [0.9, 40] }) : undefined,
+    paths: bars ? uPlot.paths.bars({ size: [0.9, 40] }) : PATHS[custom.lineInterpolation]?.(),
     points: { show: bars ? false : undefined, size: 4 },
     spanGaps: false,
   };
