@@ -72,7 +72,7 @@ class History:
         self, question: Question, window: int, now: int, progress: Progress
     ) -> Report:
         instances = await self._instances(question.signal, now - window, now)
-        end = await self._last_evaluation(question.signal, now)
+        end = await self._last_evaluation(question.signal, window, now)
         step = _step(window, self._interval, instances)
         start, stage = end - window, Stage(question.tiers)
         for times in _pieces(start, end, step, instances):
@@ -91,13 +91,20 @@ class History:
             raise TooMuchError(f"{text}; set spec.match, or a shorter window")
         return found
 
-    async def _last_evaluation(self, signal: str, now: int) -> int:
-        """All rules of a group bear the same time; where there is none now, any grid will do."""
-        params = [("query", f"max(timestamp({signal}))"), ("time", _seconds(now))]
+    async def _last_evaluation(self, signal: str, window: int, now: int) -> int:
+        """All rules of a group bear the same time, an interval after the one before.
+
+        Where the signal has no sample now, an earlier one tells the grid; without any it is no
+        matter.
+        """
+        earlier = f"max_over_time(timestamp({signal})[{window}ms:1h])"
+        expr = f"max(timestamp({signal})) or max({earlier})"
+        params = [("query", expr), ("time", _seconds(now))]
         result = (await self._get("query", params))["result"]
-        if result:
-            return _milliseconds(result[0]["value"][1])
-        return now - self._interval  # one that is under way has no sample yet
+        last = _milliseconds(result[0]["value"][1]) if result else now
+        # An evaluation that is under way has no sample yet.
+        since = max(now - self._interval - last, 0)
+        return last + since // self._interval * self._interval
 
     async def _read(self, question: Question, times: range) -> Signal:
         # Shorter than the interval: never the sample of the evaluation before, as where the

@@ -72,6 +72,21 @@ async def test_the_grid_is_that_of_the_rules_evaluations() -> None:
     assert piece["start"] == f"{(report.start + STEP) / 1000:.3f}"
 
 
+async def test_a_signal_that_is_absent_now_tells_the_grid_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    yesterday = LAST - 86_400_000
+    value = {"metric": {}, "value": [NOW / 1000, f"{yesterday / 1000}"]}
+    recorded = Recorded()
+    answer = recorded.answer
+    monkeypatch.setattr(
+        recorded,
+        "answer",
+        lambda path, asked: {"result": [value]} if path == "query" else answer(path, asked),
+    )
+    assert (await ask(recorded)).end == LAST - STEP, "the last that has surely ended"
+
+
 async def test_a_week_is_exact_in_several_requests() -> None:
     recorded, done = Recorded(), list[float]()
     report = await ask(recorded, "7d", progress=done.append)
@@ -128,7 +143,7 @@ async def test_a_signal_that_was_never_recorded_has_no_coverage(
     recorded = Recorded(0)
     monkeypatch.setattr(recorded, "answer", lambda path, _: [] if path == "series" else EMPTY)
     report = await ask(recorded)
-    assert (report.coverage, report.end) == (0, NOW - STEP)
+    assert (report.coverage, report.end) == (0, NOW)
 
 
 @pytest.mark.parametrize("answer", [None, {}, {"result": [{"metric": {}}]}, {"result": 7}])
