@@ -13,18 +13,17 @@ from typing import Any
 import promql_parser as promql
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
 from tests.exposed import exposed
 
 from stocks_api.adapters.metrics import REQUEST_BUCKETS
 from threshold_operator.catalogue import Catalogue, Entry
+from threshold_operator.health import Metrics as OperatorMetrics
 from threshold_operator.render import alert_group
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "stocks-fastapi"
 ENTRIES = list(Catalogue.load(CHART / "files" / "catalogue.yaml"))
-
-#: What a scrape adds to every series.
-TARGET_LABELS = {"namespace", "pod", "service", "job", "instance", "endpoint", "container"}
 
 
 def test_our_operator_folder_does_not_shadow_the_standard_library() -> None:
@@ -90,3 +89,9 @@ def test_metrics_of_the_design_are_exposed_with_their_types() -> None:
     wanted = {name: kind for name, (kind, _) in design.items() if kind != "histogram"}
     wanted |= {f"{name}_bucket": kind for name, (kind, _) in design.items() if kind == "histogram"}
     assert {name: found.get(name) for name in wanted} == wanted
+
+
+def test_objects_are_counted_with_the_labels_that_the_rules_read() -> None:
+    registry = CollectorRegistry()
+    OperatorMetrics(registry).count_objects("stocks", {"Ready": 2})
+    assert registry.get_sample_value("threshold_objects", {"state": "Ready"}) == 2
