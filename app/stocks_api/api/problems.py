@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from stocks_api.domain.errors import (
@@ -46,6 +46,22 @@ class Problem(BaseModel):
 
     `rule`, `limit` and `value` are those of the pre-trade limit that refused an order.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "title": "Refused by a risk limit",
+                    "status": 422,
+                    "detail": "max_quantity: the limit is 50, this would be 51",
+                    "errors": [],
+                    "rule": "max_quantity",
+                    "limit": "50",
+                    "value": "51",
+                }
+            ]
+        }
+    )
 
     title: str
     status: int

@@ -202,8 +202,41 @@ class FillView(BaseModel):
         return cls(exec_id=fill.exec_id, quantity=fill.quantity, price=fill.price, at=fill.at)
 
 
+_FILLED = {
+    "id": "5e0d6b1c-6a52-4a0f-9a53-8b6f9d9a9d10",
+    "status": "filled",
+    "symbol": "AAPL",
+    "side": "BUY",
+    "order_type": "MKT",
+    "quantity": "10",
+    "limit_price": None,
+    "stop_price": None,
+    "time_in_force": "DAY",
+    "client_order_id": "desk-7",
+    "filled_quantity": "10",
+    "average_price": "230.01",
+    "reason": "",
+    "created_at": "2026-11-25T14:30:00.101Z",
+    "history": [
+        {"status": "pending", "at": "2026-11-25T14:30:00.101Z", "detail": ""},
+        {"status": "accepted", "at": "2026-11-25T14:30:00.123Z", "detail": ""},
+        {"status": "filled", "at": "2026-11-25T14:30:00.131Z", "detail": ""},
+    ],
+    "fills": [
+        {
+            "exec_id": "0000e0d5.05743bd1.01.01",
+            "quantity": "10",
+            "price": "230.01",
+            "at": "2026-11-25T14:30:00Z",
+        }
+    ],
+}
+
+
 class OrderView(BaseModel):
     """An order as it is known now; quantity and prices are those in force at the gateway."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_FILLED]})
 
     id: str
     status: OrderStatus
