@@ -15,6 +15,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.config import JsonDict
 
 from stocks_api.domain.market import AccountSummary, Feed, Pnl, Position, Quote
 from stocks_api.domain.orders import (
@@ -202,7 +203,7 @@ class FillView(BaseModel):
         return cls(exec_id=fill.exec_id, quantity=fill.quantity, price=fill.price, at=fill.at)
 
 
-_FILLED = {
+_FILLED: JsonDict = {
     "id": "5e0d6b1c-6a52-4a0f-9a53-8b6f9d9a9d10",
     "status": "filled",
     "symbol": "AAPL",
