@@ -92,6 +92,7 @@ class Entry(_Strict):
     """One alert. ``description`` may use ``{value}``, ``{limit}`` and the scope label in braces.
 
     ``helpers`` are recorded before the signal, which may read them.
+    ``runbook`` is its page where that isn't the project's own.
     ``needs`` names a program without which the alert makes no sense, and isn't rendered.
     """
 
@@ -106,6 +107,7 @@ class Entry(_Strict):
     bounds: Bounds
     absent: Absence
     needs: Literal["operator"] | None = None
+    runbook: Annotated[str, Field(pattern=r"^https?://\S+$", max_length=512)] | None = None
     tiers: dict[Severity, TierDefaults]
 
     @model_validator(mode="after")

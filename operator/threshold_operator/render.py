@@ -285,7 +285,7 @@ def _annotations(entry: Entry, limit: str) -> dict[str, str]:
     return {
         "summary": entry.summary,
         "description": _description(entry, limit),
-        "runbook_url": f"{RUNBOOKS}/{entry.name}.md",
+        "runbook_url": entry.runbook or f"{RUNBOOKS}/{entry.name}.md",
     }
 
 

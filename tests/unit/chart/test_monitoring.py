@@ -13,6 +13,9 @@ import pytest
 import yaml
 from tests.unit.chart.conftest import CHART, Helm, Manifest, only
 
+from threshold_operator.catalogue import Catalogue
+from threshold_operator.render import alert_group
+
 Find = Callable[[str, str], Manifest]
 
 RULES = sorted((CHART / "files" / "rules").glob("*.yaml"))
@@ -120,6 +123,19 @@ def test_alerts_link_to_the_runbooks_of_the_house(helm: Helm) -> None:
     for alert in alerts:
         url = f"https://wiki.desk/runbooks/{alert['alert']}.md"
         assert alert["annotations"]["runbook_url"] == url
+
+
+def test_what_the_operator_writes_links_to_them_too(helm: Helm, tmp_path: Path) -> None:
+    manifests = helm.render("monitoring.runbookBaseUrl=https://wiki.desk/runbooks/")
+    data = only(manifests, "ConfigMap", "stocks-operator-catalogue")["data"]
+    (tmp_path / "catalogue.yaml").write_text(data["catalogue.yaml"])
+    entries = list(Catalogue.load(tmp_path / "catalogue.yaml"))
+    assert len(entries) == len(RULES)
+    for entry in entries:
+        for rule in alert_group(entry)["rules"]:
+            if "alert" in rule:
+                url = f"https://wiki.desk/runbooks/{entry.name}.md"
+                assert rule["annotations"]["runbook_url"] == url
 
 
 def test_grafana_finds_the_dashboards(default: list[Manifest]) -> None:
