@@ -7,7 +7,9 @@ what it lacks, retries, the reconciler and the informer's lists make up for.
 from __future__ import annotations
 
 import asyncio
+import logging
 import platform
+import re
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import chain, repeat
@@ -21,6 +23,8 @@ from threshold_operator.kube import RULES
 from threshold_operator.manifest import MANAGER, PREFIX, RULE_GROUP, RULE_VERSION
 from threshold_operator.model import GROUP, PLURAL, VERSION
 from threshold_operator.store import Namespaces, Shelf, Store
+
+log = logging.getLogger(__name__)
 
 Stop = Callable[[], None]
 
@@ -125,6 +129,9 @@ class _Listener:
         self._open_at[path] = asyncio.get_running_loop().time() + PAUSE_SECONDS
 
 
+_ERROR, _GONE = re.compile(rb'"type": ?"ERROR"'), re.compile(rb'"code": ?410')
+
+
 class _Heard:
     """The content of a watch."""
 
@@ -135,7 +142,11 @@ class _Heard:
         return getattr(self._content, name)
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        """Until an error that kopf would end us for; 410 it knows, and lists anew."""
         async for chunk in self._content.iter_chunked(size):
+            if _ERROR.search(chunk) and not _GONE.search(chunk):
+                log.warning("the watch of %s ended: %s", self._kind, chunk[:500])
+                return
             self._health.heard(self._kind)
             yield chunk
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,32 +15,77 @@ from threshold_operator.store import Store
 Body = Mapping[str, Any]
 
 
+#: Objects that claim something in common may stand in each other's way: alert, scope.
+Claim = tuple[str, str]
+
+
 class Planner:
-    """Keeps the decisions of the last plan, so that only what changed is looked at."""
+    """Keeps the decisions of the last plan, so that only what changed is decided anew."""
 
     def __init__(self, store: Store, catalogue: Catalogue) -> None:
         self._store = store
         self._catalogue = catalogue
         self._checked: dict[str, tuple[int, AlertThreshold | Refusal]] = {}
         self._accepted: dict[str, AlertThreshold] = {}
+        self._candidates: dict[str, Candidate] = {}
+        self._claimants: dict[Claim, set[str]] = {}
+        self._expiries: dict[str, set[datetime]] = {}
         self._planned_at: datetime | None = None
         self.decisions: dict[str, Decision] = {}
 
-    def plan(self, now: datetime) -> set[str]:
-        """Decide anew.
+    def plan(self, now: datetime, dirty: Iterable[str] = ()) -> set[str]:
+        """Decide anew where objects of these names are concerned; at first, everything.
 
         :return: names whose decision changed, or whose numbers expired since the last plan.
         """
-        bodies = list(self._store.thresholds.all())
-        self._forget_all_but({body["metadata"]["uid"] for body in bodies})
-        before, self.decisions = self.decisions, decide(map(self._candidate, bodies), now)
-        for decision in self.decisions.values():
+        expired = self._expired_by(now)
+        if self._planned_at is None:
+            dirty = self._store.thresholds.snapshot()
+        concerned = self._concerned({*dirty, *expired})
+        before = {name: self.decisions.pop(name, None) for name in concerned}
+        known = [self._candidates[name] for name in concerned & self._candidates.keys()]
+        self.decisions |= decide(known, now)
+        self._accept(concerned)
+        self._planned_at = now
+        return {n for n in concerned if before[n] != self.decisions.get(n)} | expired
+
+    def _concerned(self, names: set[str]) -> set[str]:
+        """And all who claim what these claim or claimed, and what those do."""
+        concerned: set[str] = set()
+        while names:
+            concerned |= names
+            claims = {claim for name in names for claim in self._claims_before_and_now(name)}
+            rivals = (self._claimants.get(claim, set()) for claim in claims)
+            names = set().union(*rivals) - concerned
+        return concerned
+
+    def _claims_before_and_now(self, name: str) -> set[Claim]:
+        known, body = self._candidates.pop(name, None), self._store.thresholds.get(name)
+        before = _claims(known)
+        for claim in before:
+            self._claimants[claim].discard(name)
+            if not self._claimants[claim]:
+                del self._claimants[claim]
+        self._expiries.pop(name, None)
+        if known is not None and (body is None or body["metadata"]["uid"] != known.uid):
+            self._checked.pop(known.uid, None)
+            self._accepted.pop(known.uid, None)
+        return before if body is None else before | self._take_in(name, body)
+
+    def _take_in(self, name: str, body: Body) -> set[Claim]:
+        candidate = self._candidates[name] = self._candidate(body)
+        claims = _claims(candidate)
+        for claim in claims:
+            self._claimants.setdefault(claim, set()).add(name)
+        if times := {o.spec.expiresAt for o in candidate.options if o.spec.expiresAt}:
+            self._expiries[name] = times
+        return claims
+
+    def _accept(self, names: set[str]) -> None:
+        for name in names & self.decisions.keys():
+            decision = self.decisions[name]
             if decision.accepted and decision.in_force is not None:
                 self._accepted[decision.uid] = decision.in_force
-        changed = {name for name, d in self.decisions.items() if before.get(name) != d}
-        changed |= self._expired_by(now) | (before.keys() - self.decisions.keys())
-        self._planned_at = now
-        return changed
 
     def previous(self, body: Body) -> AlertThreshold | None:
         """The last generation of an object that was accepted, before a restart or since."""
@@ -54,8 +99,8 @@ class Planner:
 
     def next_expiry(self, now: datetime) -> datetime | None:
         """When the plan changes by itself."""
-        times = (d.in_force.spec.expiresAt for d in self.decisions.values() if d.in_force)
-        return min((time for time in times if time is not None and time > now), default=None)
+        times = (time for times in self._expiries.values() for time in times if time > now)
+        return min(times, default=None)
 
     def _candidate(self, body: Body) -> Candidate:
         meta = body["metadata"]
@@ -74,20 +119,16 @@ class Planner:
             self._checked[uid] = generation, check(body, self._catalogue)
         return self._checked[uid][1]
 
-    def _forget_all_but(self, uids: set[str]) -> None:
-        for memory in (self._checked, self._accepted):
-            for uid in memory.keys() - uids:
-                del memory[uid]
-
     def _expired_by(self, now: datetime) -> set[str]:
-        """Names whose numbers held at the last plan, and no longer do."""
-        last = self._planned_at
-        if last is None:
-            return set()
+        """Names with numbers that held at the last plan and no longer do, or do again."""
+        first, last = sorted([self._planned_at or now, now])
         return {
             name
-            for name, decision in self.decisions.items()
-            if decision.in_force is not None
-            and decision.in_force.expired(now)
-            and not decision.in_force.expired(last)
+            for name, times in self._expiries.items()
+            if any(first < time <= last for time in times)
         }
+
+
+def _claims(candidate: Candidate | None) -> set[Claim]:
+    options = candidate.options if candidate else ()
+    return {(option.spec.alert, option.scope) for option in options}

@@ -156,9 +156,11 @@ class Reconciler:
     async def _names(self) -> set[str]:
         """The objects to look at in this turn."""
         names = self._store.take_dirty() | self._backoff.take_due(self._clock())
-        names |= self._planner.plan(self._now())
-        self._previews.want(self._planner.decisions.values())
-        self._overrides = Overrides(self._planner.decisions.values(), self._now())
+        changed = self._planner.plan(self._now(), names)
+        if changed:
+            names |= changed
+            self._previews.want(self._planner.decisions.values())
+            self._overrides = Overrides(self._planner.decisions.values(), self._now())
         if self._planner.decisions and self._clock() >= self._probe.due(eager=bool(self._waiting)):
             await self._probe.look(self._clock())
             # A look at Prometheus is no reason to try sooner what the API server refuses.

@@ -144,10 +144,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 @pytest.fixture
 def desk(server: ApiServer, request: pytest.FixtureRequest) -> Desk:
     """A namespace of this test's own, with the operator's service account and role."""
-    namespace = f"t{abs(hash(request.node.nodeid)):x}"[:40]
-    server.kubectl("default", "create", "namespace", namespace)
+    namespace = _namespace(server, f"t{abs(hash(request.node.nodeid)):x}"[:40])
     server.apply(namespace, *rendered(namespace, "serviceaccount", "role", "rolebinding"))
     return Desk(server, namespace)
+
+
+@pytest.fixture
+def other_desk(desk: Desk) -> Desk:
+    """Another namespace, in which nobody gave the operator a right."""
+    return Desk(desk.server, _namespace(desk.server, f"{desk.namespace}-other"))
+
+
+def _namespace(server: ApiServer, name: str) -> str:
+    server.kubectl("default", "create", "namespace", name)
+    return name
 
 
 @pytest.fixture
@@ -155,7 +165,7 @@ def start(desk: Desk, tmp_path: Path) -> Iterator[Callable[..., Operator]]:
     """Starts the operator in the desk's namespace; again after it was stopped."""
     with ExitStack() as stack:
 
-        def begin(prometheus_url: str = "", through: str = "") -> Operator:
+        def begin(prometheus_url: str = "", through: str = "", served: str = "") -> Operator:
             port = free_ports(1)[0]
             log = tmp_path / f"operator-{port}.log"
             output = stack.enter_context(log.open("wb"))
@@ -163,7 +173,8 @@ def start(desk: Desk, tmp_path: Path) -> Iterator[Callable[..., Operator]]:
                 **os.environ,
                 "PYTHONPATH": str(CHART.parents[1] / "operator"),
                 "KUBECONFIG": str(kubeconfig(desk, through)),
-                "THRESHOLDS_NAMESPACE": desk.namespace,
+                "THRESHOLDS_NAMESPACE": served or desk.namespace,
+                "THRESHOLDS_LEASE_NAMESPACE": desk.namespace,
                 "THRESHOLDS_CATALOGUE": str(CHART / "files" / "catalogue.yaml"),
                 "THRESHOLDS_PROMETHEUS_URL": prometheus_url,
                 "THRESHOLDS_HOST": "127.0.0.1",
@@ -193,8 +204,8 @@ class Proxied:
     proxy: Proxy
     begin: Callable[..., Operator]
 
-    def start(self) -> Operator:
-        return self.begin(through=self.proxy.url)
+    def start(self, served: str = "") -> Operator:
+        return self.begin(through=self.proxy.url, served=served)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import ssl
 import threading
@@ -13,10 +14,19 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-#: No answer; a watch that says nothing; one that has expired; done, but the answer is lost.
-HANG, SILENT, GONE, DROP = "hang", "silent", "gone", "drop"
+#: No answer; a watch that says nothing; done, but the answer is lost; a list of long ago.
+HANG, SILENT, DROP, STALE = "hang", "silent", "drop", "stale"
+#: A watch that has expired; one that fails.
+GONE, BROKEN = "gone", "broken"
+ERRORS = {GONE: 410, BROKEN: 500}
 
 JSON = "application/json"
+
+#: In one namespace, or in all of them.
+RESOURCE = re.compile(
+    r"/(api/v1|apis/[^/]+/[^/]+)(/namespaces/[^/]+)?"
+    r"/(?P<resource>[^/]+)(/(?P<name>[^/]+)(?P<sub>/[^/]+)?)?"
+)
 
 
 @dataclass(frozen=True)
@@ -29,13 +39,27 @@ class Request:
     status: int = 0
 
     @property
+    def of_objects(self) -> bool:
+        """Whether it is about objects, and not about what the API server knows."""
+        return self._resource is not None
+
+    @property
+    def lists(self) -> bool:
+        """Whether it asks for all objects of a kind."""
+        return self.of_objects and self.verb[1] == "list"
+
+    @property
+    def _resource(self) -> re.Match[str] | None:
+        return RESOURCE.fullmatch(self.path)
+
+    @property
     def verb(self) -> tuple[str, str]:
         """Resource and verb, as RBAC names them; of an apply, what it came to."""
-        _, _, rest = self.path.partition("/namespaces/")
-        _, resource, *names = rest.split("/")
-        resource = "/".join([resource, *names[1:]])
+        found = self._resource
+        assert found is not None, self.path
+        resource = found["resource"] + (found["sub"] or "")
         if self.method == "GET":
-            return resource, "watch" if self.watch else "get" if names else "list"
+            return resource, "watch" if self.watch else "get" if found["name"] else "list"
         verbs = {"POST": "create", "PATCH": "patch", "DELETE": "delete", "PUT": "update"}
         return resource, verbs[self.method]
 
@@ -49,6 +73,9 @@ class Proxy:
     fault: Callable[[Request], int | str | None] = lambda _: None
     requests: list[Request] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
+    #: The first answer to each list.
+    lists: dict[str, bytes] = field(default_factory=dict)
+    stale: list[Request] = field(default_factory=list)
     _open: set[http.client.HTTPSConnection] = field(default_factory=set)
 
     @property
@@ -140,6 +167,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._copy(request, response)
 
     def _copy(self, request: Request, response: http.client.HTTPResponse) -> None:
+        if request.lists:
+            body = response.read()
+            self.server.proxy.lists.setdefault(request.path, body)
+            self.wfile.write(body)
+            return
         while chunk := response.read1(65536):
             if request.watch and self.server.proxy.fault(request) == SILENT:
                 self.server.proxy.stopped.wait()
@@ -151,10 +183,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._start(fault, JSON, ("Retry-After", "1"))
             status = {"kind": "Status", "apiVersion": "v1", "code": fault, "message": "fault"}
             self.wfile.write(json.dumps(status).encode())
-        elif fault == GONE:
+        elif fault in ERRORS:
             self._start(200, JSON)
-            gone = {"kind": "Status", "code": 410, "reason": "Expired"}
-            self.wfile.write(json.dumps({"type": "ERROR", "object": gone}).encode() + b"\n")
+            error = {"kind": "Status", "code": ERRORS[fault], "reason": fault}
+            self.wfile.write(json.dumps({"type": "ERROR", "object": error}).encode() + b"\n")
+        elif fault == STALE:
+            self._start(200, JSON)
+            self.server.proxy.stale.append(request)
+            self.wfile.write(self.server.proxy.lists[request.path])
         else:
             if fault == SILENT:
                 self._start(200, JSON)

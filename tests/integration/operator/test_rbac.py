@@ -1,25 +1,66 @@
-"""The chart's Role is exactly what the operator uses: nothing is missing, nothing is spare."""
+"""The chart's rights are exactly what the operator uses: nothing is missing, nothing is spare."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pytest
 from tests.integration.operator.apiserver import rendered
 from tests.integration.operator.conftest import SOON, Desk, Proxied
 from tests.integration.operator.proxy import Request
-from tests.integration.operator.test_objects import PNL, wait_written
+from tests.integration.operator.test_objects import PNL, Start, wait_written
 from tests.waiting import eventually
 
+#: What is namespaced in the one case, and reaches over all namespaces in the other.
+SERVED: dict[str, str] = {"one namespace": "", "all namespaces": "*"}
 
-def test_every_right_of_the_role_is_used_and_none_is_missing(desk: Desk, proxied: Proxied) -> None:
-    operator = proxied.start()
+
+@pytest.mark.parametrize("served", SERVED.values(), ids=SERVED)
+def test_every_right_is_used_and_none_is_missing(desk: Desk, proxied: Proxied, served: str) -> None:
+    if served:
+        cluster_wide(desk)
+    operator = proxied.start(served)
     live_a_life(desk)
     used = eventually(
-        lambda: rights_used(proxied.proxy.requests), lambda u: u == granted(desk), within=SOON
+        lambda: rights_used(proxied.proxy.requests),
+        lambda u: u == granted(desk, served),
+        within=SOON,
     )
-    assert used == granted(desk)
+    assert used == granted(desk, served)
     assert [r for r in proxied.proxy.requests if r.status in (401, 403)] == []
     assert operator.stop() == 0
+
+
+def cluster_wide(desk: Desk) -> None:
+    """The chart's rights with the other choice, in the place of the namespaced ones."""
+    desk.delete("rolebinding", "stocks-operator")
+    desk.server.apply(desk.namespace, *rendered(desk.namespace, *RIGHTS, **CLUSTER_WIDE))
+
+
+RIGHTS = ("role", "rolebinding")
+CLUSTER_WIDE = {"operator.clusterWide": "true"}
+
+
+def test_an_object_never_touches_another_namespace(
+    desk: Desk, other_desk: Desk, start: Start
+) -> None:
+    """The same names, alerts and scopes, an older object and a bad one: each for itself."""
+    cluster_wide(desk)
+    operator = start(served="*")
+    desk.apply("tight", critical={"threshold": 0.05})
+    wait_written(desk, "tight")
+    before = desk.versions()
+    other_desk.apply("tight", critical={"threshold": 0.06})
+    other_desk.apply("rival", critical={"threshold": 0.07})
+    wait_written(other_desk, "tight")
+    other_desk.wait_condition("rival", "Accepted", "False", "Conflict")
+    assert other_desk.exprs("tight") == ["vector(0.06)"]
+    for body in other_desk.rule("tight")["spec"]["groups"]:
+        assert {r["labels"]["namespace"] for r in body["rules"]} == {other_desk.namespace}
+    other_desk.delete("at", "tight")
+    other_desk.wait_condition("rival", "Accepted", "True", "Accepted")
+    assert desk.versions() == before, "another namespace's objects were none of its business"
+    assert operator.metric("threshold_objects") >= 2
 
 
 def live_a_life(desk: Desk) -> None:
@@ -35,10 +76,11 @@ def live_a_life(desk: Desk) -> None:
     desk.delete("alertthreshold", "tight")
 
 
-def granted(desk: Desk) -> set[tuple[str, str]]:
+def granted(desk: Desk, served: str) -> set[tuple[str, str]]:
+    choice = CLUSTER_WIDE if served else {}
     return {
         (resource, verb)
-        for role in rendered(desk.namespace, "role")
+        for role in rendered(desk.namespace, "role", **choice)
         for rule in role["rules"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
@@ -47,7 +89,7 @@ def granted(desk: Desk) -> set[tuple[str, str]]:
 
 def rights_used(requests: Iterable[Request]) -> set[tuple[str, str]]:
     """Each resource and verb that the API server let the operator use."""
-    allowed = [r for r in requests if "/namespaces/" in r.path and r.status in (200, 201, 404)]
+    allowed = [r for r in requests if r.of_objects and r.status in (200, 201, 404)]
     used = {r.verb for r in allowed}
     # It asks for the right to create when an apply finds nothing to patch.
     return used | {
