@@ -90,7 +90,7 @@ def test_two_leaders_for_a_moment_agree(desk: Desk, start: Start) -> None:
     eventually(lambda: sum(map(leads, both)), lambda n: n == 1, within=TAKEN_OVER, every=0.1)
     moments = 0
     for number in range(1, 12):
-        desk.delete("lease", "threshold-operator")
+        desk.kubectl("delete", "lease", "threshold-operator", "--ignore-not-found")
         desk.apply("tight", critical={"threshold": number / 100})
         moments += sum(map(leads, both)) == 2
     wait_written(desk, "tight")

@@ -32,12 +32,14 @@ class Clock:
 
     def __init__(self) -> None:
         self.seconds = 1000.0
+        #: By how much the wall clock was set forward.
+        self.jump = timedelta()
 
     def __call__(self) -> float:
         return self.seconds
 
     def now(self) -> datetime:
-        return NOW + timedelta(seconds=self.seconds - 1000.0)
+        return NOW + timedelta(seconds=self.seconds - 1000.0) + self.jump
 
 
 class FakeCluster:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -131,6 +132,25 @@ async def test_an_expiry_is_noticed_without_any_event_and_without_prometheus() -
     assert bench.cluster.condition("brief") == ("Unknown", "PrometheusNotConfigured")
     await bench.turn(after=10)
     assert bench.cluster.condition("brief") == ("False", "Expired")
+
+
+async def test_a_clock_that_jumps_over_an_expiry_and_back_is_followed() -> None:
+    """A rest never lasts more than a minute of the clock that doesn't jump."""
+    bench = Bench(prometheus=False)
+    bench.cluster.create(
+        body("older", expiresAt="2026-11-23T13:00:00Z"),
+        body("newer", created="2026-11-23T11:00:00Z", critical={"threshold": 0.06}),
+    )
+    await bench.turn()
+    bench.clock.jump = timedelta(hours=2)
+    await bench.turn(after=1)
+    assert bench.cluster.condition("older") == ("False", "Expired")
+    assert bench.cluster.condition("newer", "Accepted") == ("True", "Accepted")
+    bench.clock.jump = timedelta()
+    await bench.turn(after=1)
+    assert bench.cluster.condition("older") == ("Unknown", "PrometheusNotConfigured")
+    assert bench.cluster.condition("newer", "Accepted") == ("False", "Conflict")
+    assert bench.cluster.exprs("newer") == []
 
 
 async def test_a_newer_object_takes_over_when_the_older_expires(bench: Bench) -> None:
