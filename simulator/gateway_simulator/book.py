@@ -258,6 +258,15 @@ class Book:
             position.unrealized_at_open = position.unrealized(mark(position.instrument))
         return [one for one in self._open.values() if one.terms.tif == "DAY"]
 
+    def restart(self, forgotten: int) -> None:
+        """Lose the newest open orders, and count order ids from the open ones on, as IB does."""
+        for key in list(self._open)[len(self._open) - forgotten :] if forgotten else []:
+            del self._open[key]
+        self._highest_order_id = {}
+        for client_id, order_id in self._open:
+            highest = self._highest_order_id.get(client_id, 0)
+            self._highest_order_id[client_id] = max(highest, order_id)
+
     # Valuation
 
     def held(self) -> list[Position]:

@@ -76,6 +76,7 @@ class Control:
             "reject": (self._reject, ("orders", "code", "message")),
             "drop": (self._drop, ("reset",)),
             "refuse": (self._refuse, ("seconds",)),
+            "restart": (self._restart, ("seconds", "forget")),
             "deaf": (self._deaf, ("seconds", "mode")),
             "stall": (self._stall, ("symbols", "seconds")),
             "price": (self._price, ("symbol", "price", "factor")),
@@ -131,6 +132,12 @@ class Control:
     def _refuse(self, body: Body) -> dict[str, object]:
         self._gateway.faults.refuse(body.seconds())
         return {}
+
+    def _restart(self, body: Body) -> dict[str, object]:
+        seconds, forgotten = body.seconds(), body.integer("forget", 0, 1000, default=0)
+        self._gateway.desk.book.restart(forgotten)
+        self._gateway.faults.refuse(seconds)
+        return {"dropped": self._simulator.drop(reset=True)}
 
     def _deaf(self, body: Body) -> dict[str, object]:
         mode = body.choice("mode", ("hung", "mute"), default="hung")

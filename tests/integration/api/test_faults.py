@@ -66,6 +66,7 @@ def messages(fate: str, kinds: list[str], *, drop: bool = False) -> Inject:
 FAULTS = {
     "a reset": lost("closed", inject("drop")),
     "a gateway that is down": lost("closed", inject("refuse", seconds=3600)),
+    "a nightly restart, after which ids begin anew": lost("closed", inject("restart", seconds=1)),
     "a hung gateway": lost("unresponsive", inject("deaf", mode="hung")),
     "answers that are lost": lost("unresponsive", inject("deaf", mode="mute")),
     "1100 then 1101": lost(

@@ -379,3 +379,28 @@ async def test_a_fill_while_the_database_is_away_is_stored_when_it_is_back(
         await api.until_status(placed["id"], "filled")
         assert await api.count("orders_total", **BUY_MKT, status="filled") == 1
         assert len(await simulator.orders()) == 1
+
+
+async def test_after_a_restart_that_rolls_ids_back_orders_are_told_apart_by_our_own(
+    api: Api, simulator: Simulator
+) -> None:
+    resting = await api.place(RESTING_BUY)
+    # Requests of the next session count on from the same number: enough to be caught up with.
+    filled = await asyncio.gather(*(api.place(MARKET_BUY) for _ in range(40)))
+    for order in filled:
+        await api.until_status(order["id"], "filled")
+    lost = await api.place(RESTING_BUY)
+    await simulator.inject("restart", seconds=0.5, forget=1)
+    await api.until_metric("ib_disconnects_total", 1, reason="closed")
+    await api.until_status(lost["id"], "unresolved")
+    await api.until_ready()
+    assert await api.count("orders_unresolved") == 1
+
+    again = await api.place(MARKET_BUY)
+    await api.until_status(again["id"], "filled")
+    ids = [order["order_id"] for order in await simulator.orders()]
+    assert len(set(ids)) < len(ids), "the gateway gave no id twice: the test proves nothing"
+    for order in await api.orders():
+        assert len(order["fills"]) == (order["status"] == "filled")
+    assert (await api.delete(resting["id"])).json()["status"] == "cancelled"
+    await api.until_metric("position_size", 410, symbol="AAPL")

@@ -27,6 +27,20 @@ from stocks_api.main import main
             "STOCKS_DATABASE_URL: .*empty password",
             id="an empty secret",
         ),
+        pytest.param(
+            {"STOCKS_REPLICAS": "2"},
+            "replicas is 2, but SQLite .*STOCKS_DATABASE_URL to postgresql.*STOCKS_REPLICAS=1",
+            id="two replicas on SQLite",
+        ),
+        pytest.param(
+            {
+                "STOCKS_REPLICAS": "2",
+                "STOCKS_HOST": "0.0.0.0",
+                "STOCKS_DATABASE_URL": "postgresql+asyncpg://db/stocks",
+            },
+            "set STOCKS_ADVERTISE_URL to http://",
+            id="replicas that cannot find each other",
+        ),
         pytest.param({"STOCKS_SYMBOLS": "AAPL,../x"}, "STOCKS_SYMBOLS", id="a strange symbol"),
         pytest.param(
             {"STOCKS_DATABASE_URL": "mysql://root:hunter2@db/x"},

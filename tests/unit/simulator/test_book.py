@@ -177,3 +177,16 @@ def test_an_order_told_is_not_changed_afterwards() -> None:
     order: Order = book.open(1, 1, AAPL, Terms("BUY", Decimal(1), "MKT"))
     book.fill(order, Decimal(1), Decimal(10), NOW)
     assert order.status == "PendingSubmit"
+
+
+def test_a_restart_loses_the_newest_open_orders_and_counts_ids_from_the_open_ones() -> None:
+    book = new_book()
+    kept = book.open(1, 1, AAPL, Terms("BUY", Decimal(1), "MKT"))
+    filled = book.open(1, 2, AAPL, Terms("BUY", Decimal(1), "MKT"))
+    book.fill(filled, Decimal(1), Decimal("10.00"), NOW)
+    book.open(1, 3, AAPL, Terms("BUY", Decimal(1), "MKT"))
+    book.restart(forgotten=1)
+    assert book.open_orders() == [kept]
+    assert book.next_order_id(1) == 2
+    again = book.open(1, 2, AAPL, Terms("SELL", Decimal(1), "MKT"))
+    assert again.perm_id not in {one.perm_id for one in book.completed_orders()}
