@@ -26,7 +26,7 @@ from stocks_api.settings import Settings
 T = TypeVar("T")
 
 #: Generous, since other builds may share the machine; a test that passes never waits so long.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 TRADER, READER, EXPIRED = "trader-key-0001", "reader-key-0002", "expired-key-0003"
 ADMIN, RIVAL, CHIEF = "admin-key-0004", "rival-key-0005", "chief-key-0006"

@@ -145,10 +145,10 @@ async def test_closed_label_sets_are_0_before_anything_happens(settings: Setting
             assert await api.count("auth_failures_total", reason=reason) == 0
 
 
-@pytest.mark.parametrize("edge", ["0.1", "0.25", "0.5", "1.0", "2.0", "5.0"])
-async def test_there_is_a_bucket_at_each_latency_threshold(api: Api, edge: str) -> None:
-    labels = {"method": "GET", "route": "/healthz", "le": edge}
-    assert await api.metric("api_request_duration_seconds_bucket", **labels) is not None
+async def test_there_is_a_bucket_at_each_latency_threshold(api: Api) -> None:
+    for edge in ("0.1", "0.25", "0.5", "1.0", "2.0", "5.0"):
+        labels = {"method": "GET", "route": "/healthz", "le": edge}
+        assert await api.metric("api_request_duration_seconds_bucket", **labels) is not None
 
 
 async def test_requests_are_counted_under_the_template_of_their_route(api: Api) -> None:
