@@ -9,6 +9,7 @@ recover number. A Shadow governs nothing: its series and the rule that reads the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -144,12 +145,23 @@ class Overrides:
         return scope is None or not any(labels.get(scope) in values for values in others)
 
 
+_MATCHER = r'\w+(?:=~|!~|!=|=)"(?:[^"\\]|\\.)*"'
+_SELECTOR = re.compile(rf"{{{_MATCHER}(?:,{_MATCHER})*}}")
+
+
 def normal_form(expr: str) -> str:
-    """PromQL written one way: Prometheus answers ``4.1e+09`` where we wrote ``4100000000``."""
+    """PromQL written one way: Prometheus answers ``4.1e+09`` where we wrote ``4100000000``.
+
+    Some versions also sort the matchers of a selector.
+    """
     try:
-        return str(promql_parser.parse(expr))
+        return _SELECTOR.sub(_sorted, str(promql_parser.parse(expr)))
     except ValueError:
         return expr
+
+
+def _sorted(selector: re.Match[str]) -> str:
+    return f"{{{','.join(sorted(re.findall(_MATCHER, selector[0])))}}}"
 
 
 def judge(

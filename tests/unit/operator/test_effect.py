@@ -448,6 +448,7 @@ def test_no_state_is_known_of_a_prometheus_that_is_silent() -> None:
 SAME = {
     "an exponent": ("vector(4.1025204e+09)", "vector(4102520400)"),
     "spaces": ("a  and on() b", "a and on () b"),
+    "matchers in another order": ('a{b="1,}",c!="x"} > 1', 'a{c!="x",b="1,}"} > 1'),
     "a short exponent": ("vector(1e-05)", "vector(0.00001)"),
 }
 
