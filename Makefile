@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 IB_ASYNC := .venv-ib-async
 CLUSTER := PYTHONPATH=hack python3 -m cluster
 
-.PHONY: help up down test venv lock lint unit integration ib-async rules e2e generate local local-apply local-delete dash pictures
+.PHONY: help up down test bench venv lock lint unit integration ib-async rules e2e generate local local-apply local-delete dash pictures
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -72,3 +72,7 @@ rules: $(VENV)/.installed ## promtool tests of the rules; runbooks and metrics a
 
 e2e: $(VENV)/.installed ## The whole product on a kind cluster of its own
 	hack/e2e $(BIN)
+
+bench: $(VENV)/.installed ## What the operator costs beside a peer, against a real API server: ARGS="--many 0 --soak 10"
+	$(CLUSTER) tools >/dev/null
+	PYTHONPATH=operator:hack:. $(BIN)/python -m tests.bench.costs $(ARGS)

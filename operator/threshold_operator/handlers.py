@@ -171,10 +171,30 @@ class _NoMemory(kopf.DiffBaseStorage):
         raise AssertionError("nothing is ever noted on the users' objects")
 
 
+class _NoProgress(kopf.ProgressStorage):
+    """Nor is there progress to look for in each object at each event: ours has no steps."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        raise AssertionError("nothing is ever noted on the users' objects")
+
+    def purge(self, **_: Any) -> None:
+        """Nothing was stored."""
+
+    def touch(self, **_: Any) -> None:
+        """Nothing is waited for."""
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        return essence
+
+
 def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True  # it would need rights on the whole cluster
     settings.persistence.diffbase_storage = _NoMemory()
+    settings.persistence.progress_storage = _NoProgress()
     settings.posting.enabled = False  # our Events go with the status
     # A watch that dies silently: the server ends it, else silence does, else the client.
     settings.watching.server_timeout = WATCH_SECONDS

@@ -44,21 +44,21 @@ CLUSTER_WIDE = {"operator.clusterWide": "true"}
 def test_an_object_never_touches_another_namespace(
     desk: Desk, other_desk: Desk, start: Start
 ) -> None:
-    """The same names, alerts and scopes, an older object and a bad one: each for itself."""
+    """The same names, alerts and scopes, an older one and a rival: each for itself."""
     cluster_wide(desk)
     operator = start(served="*")
     desk.apply("tight", critical={"threshold": 0.05})
     wait_written(desk, "tight")
     before = desk.versions()
     other_desk.apply("tight", critical={"threshold": 0.06})
-    other_desk.apply("rival", critical={"threshold": 0.07})
+    other_desk.apply("z-rival", critical={"threshold": 0.07})
     wait_written(other_desk, "tight")
-    other_desk.wait_condition("rival", "Accepted", "False", "Conflict")
+    other_desk.wait_condition("z-rival", "Accepted", "False", "Conflict")
     assert other_desk.exprs("tight") == ["vector(0.06)"]
     for body in other_desk.rule("tight")["spec"]["groups"]:
         assert {r["labels"]["namespace"] for r in body["rules"]} == {other_desk.namespace}
     other_desk.delete("at", "tight")
-    other_desk.wait_condition("rival", "Accepted", "True", "Accepted")
+    other_desk.wait_condition("z-rival", "Accepted", "True", "Accepted")
     assert desk.versions() == before, "another namespace's objects were none of its business"
     assert operator.metric("threshold_objects") >= 2
 
