@@ -149,6 +149,7 @@ class _Heard:
                 return
             self._health.heard(self._kind)
             yield chunk
+        self._health.heard(self._kind)  # the API server ended it in time, as we had asked
 
 
 class _Patience:

@@ -2,7 +2,7 @@
 
 Liveness can't lie: it doesn't ask whether the process answers, but how long ago each watch last
 said anything, the last list was answered, and the last turn of work ended. A watch over which
-nothing happens still says something: the API server's bookmarks are its heartbeat.
+nothing happens still says something: the API server's bookmarks, and its end in time.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 #: Three lists are missed before we call the API server lost; a turn never takes half as long.
 LOST_AFTER_SECONDS = 180.0
-#: A watch is ended after this, and just before that the API server sends a bookmark over it.
+#: We ask the API server to end each watch after this; a dead watch never ends.
 WATCH_SECONDS = 20
-#: Three bookmarks are missed before we call a watch dead.
+#: Three ends are missed before we call a watch dead.
 SILENT_AFTER_SECONDS = 3.0 * WATCH_SECONDS
 
 
