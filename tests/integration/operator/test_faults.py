@@ -84,7 +84,7 @@ def test_a_watch_that_ends_starts_anew_and_not_in_a_loop(
 def test_one_dead_watch_is_named_by_liveness_though_lists_succeed(
     desk: Desk, proxied: Proxied
 ) -> None:
-    """Nothing happens to any object meanwhile: what is missed is that the API server ends the watch."""
+    """Nothing happens to any object: what is missed is the end that each watch comes to."""
     operator = proxied.start()
     proxied.proxy.fault = lambda r: SILENT if r.watch and "/prometheusrules" in r.path else None
     proxied.proxy.hang_up()
