@@ -18,7 +18,7 @@ from threshold_operator.model import (
     AlertThreshold,
     InvalidThresholdError,
 )
-from threshold_operator.render import Group, threshold_group
+from threshold_operator.render import silent_group, threshold_group
 
 Body = Mapping[str, Any]
 Manifest = dict[str, Any]
@@ -46,11 +46,14 @@ def manifest(
 ) -> Manifest:
     """Everything that we own of a rule object, and nothing else.
 
-    Where the object lost its claim, or is a Preview now, the rule stays, without groups: it is
-    patched in place, never deleted, and remembers what to put back.
+    Where the object lost its claim, or is a Preview now, its group stays, without rules: it is
+    patched in place, never deleted, and remembers what to put back. Without the group the API
+    server would drop the whole spec, which it requires.
     """
     meta = owner["metadata"]
-    groups = _groups(threshold, catalogue) if threshold and in_force else []
+    group = silent_group(meta["name"])
+    if threshold and in_force:
+        group = threshold_group(threshold, catalogue[threshold.spec.alert])
     return {
         "apiVersion": RULE_API,
         "kind": RULE_KIND,
@@ -61,7 +64,7 @@ def manifest(
             "annotations": {ACCEPTED: _memo(threshold)} if threshold else {},
             "ownerReferences": [_owner(meta["name"], meta["uid"])],
         },
-        "spec": {"groups": groups},
+        "spec": {"groups": [group]},
     }
 
 
@@ -103,11 +106,6 @@ def applied_at(live: Body) -> str | None:
     fields = live["metadata"].get("managedFields") or []
     times = [entry.get("time") for entry in fields if entry.get("manager") == MANAGER]
     return max(filter(None, times), default=None)
-
-
-def _groups(threshold: AlertThreshold, catalogue: Catalogue) -> list[Group]:
-    group = threshold_group(threshold, catalogue[threshold.spec.alert])
-    return [group] if group["rules"] else []
 
 
 def rejection(live: Body) -> str:

@@ -81,7 +81,12 @@ def threshold_group(threshold: AlertThreshold, entry: Entry) -> Group:
         rules += (
             _own_alert(threshold, entry, *tier) for tier in tiers if _rule(threshold, tier[1])
         )
-    return {"name": THRESHOLD_GROUPS + threshold.name, "interval": INTERVAL, "rules": rules}
+    return silent_group(threshold.name) | {"rules": rules}
+
+
+def silent_group(name: str) -> Group:
+    """What an object called ``name`` leaves where it has no say."""
+    return {"name": THRESHOLD_GROUPS + name, "interval": INTERVAL, "rules": []}
 
 
 def rule_file(groups: Iterable[Group]) -> str:

@@ -88,8 +88,12 @@ class Monitoring:
 
 
 def _quick(group: Group) -> Group:
+    return {**group, "interval": "1s"}
+
+
+def _impatient(group: Group) -> Group:
     rules = [{**rule, "for": "1s"} if "for" in rule else rule for rule in group["rules"]]
-    return {**group, "interval": "1s", "rules": rules}
+    return {**group, "rules": rules}
 
 
 @contextmanager
@@ -101,7 +105,8 @@ def running_prometheus(folder: Path, namespace: str) -> Iterator[Monitoring]:
         monitoring = Monitoring(folder, metrics, target)
         monitoring.start()
         stack.callback(monitoring.stop)
-        monitoring.load("chart", *(alert_group(entry, namespace) for entry in CATALOGUE))
+        chart = (_impatient(alert_group(entry, namespace)) for entry in CATALOGUE)
+        monitoring.load("chart", *chart)
         monitoring.wait_for(EFFECTIVE)
         monitoring.wait_for("stocks:pnl_move:ratio")
         yield monitoring

@@ -138,6 +138,71 @@ def test_the_state_of_the_alert_is_shown(desk: Desk, start: Start, prometheus: M
     prometheus.move('symbol="AAPL"', by=9000)
     prometheus.wait_for('ALERTS{symbol="AAPL"}')
     prometheus.move('symbol="TSLA"', by=4000)
-    state = lambda: desk.object("tsla")["status"]["state"]  # noqa: E731
-    eventually(state, lambda s: s == "firing", within=120)
+    eventually(lambda: state(desk, "tsla"), lambda s: s == "firing", within=120)
     assert prometheus.query('ALERTS{symbol="TSLA",alertstate="firing"}')
+
+
+def test_an_object_with_a_rule_of_its_own_is_proven_and_governs_alone(
+    desk: Desk, start: Start, prometheus: Monitoring
+) -> None:
+    start(prometheus.url)
+    tier = {"threshold": 0.02, "recover": 0.01, "for": "0s", "keepFiringFor": "1h"}
+    desk.apply("tsla", ALERT, match={"symbol": "TSLA"}, critical=tier)
+    desk.wait_condition("tsla", "Effective", "False", "Propagating")
+    deliver(desk, prometheus)
+    wait_effective(desk, "tsla")
+
+    # The next generation differs by a duration alone, and has to be proven all the same.
+    desk.apply("tsla", ALERT, match={"symbol": "TSLA"}, critical={**tier, "for": "1s"})
+    desk.wait_condition("tsla", "Effective", "False", "Propagating")
+    deliver(desk, prometheus)
+    wait_effective(desk, "tsla")
+    prometheus.move('symbol="TSLA"', by=4000)
+    eventually(lambda: state(desk, "tsla"), lambda s: s == "firing", within=120)
+    which = f'ALERTS{{alertname="{ALERT}",severity="critical",alertstate="firing"}}'
+    assert [labels["symbol"] for labels, _ in prometheus.query(which)] == ["TSLA"]
+
+
+def test_a_shadow_is_proven_and_fires_for_nobody(
+    desk: Desk, start: Start, prometheus: Monitoring
+) -> None:
+    start(prometheus.url)
+    shadow = {"threshold": 0.03, "for": "0s"}
+    desk.apply("tsla", ALERT, match={"symbol": "TSLA"}, mode="Shadow", critical=shadow)
+    desk.wait_condition("tsla", "Effective", "False", "Propagating")
+    deliver(desk, prometheus)
+    wait_effective(desk, "tsla")
+    prometheus.move('symbol="TSLA"', by=4000)  # beyond the Shadow's 3 %, not the default's 5 %
+    eventually(lambda: state(desk, "tsla"), lambda s: s == "firing", within=120)
+    found = prometheus.query(f'ALERTS{{alertname="{ALERT}"}}')
+    severities = {labels["severity"] for labels, _ in found}
+    assert severities == {"none", "warning"}
+    assert in_force(prometheus) == [0.05]
+
+
+def test_a_silenced_tier_is_proven_and_a_preview_never_heard_of(
+    desk: Desk, start: Start, prometheus: Monitoring
+) -> None:
+    start(prometheus.url)
+    desk.apply("tsla", ALERT, match={"symbol": "TSLA"}, critical={"enabled": False})
+    desk.apply("tried", ALERT, critical={"threshold": 0.001}, mode="Preview")
+    desk.wait_condition("tried", "Effective", "False", "Preview")
+    assert desk.rule("tried") is None
+    desk.wait_condition("tsla", "Effective", "False", "Propagating")
+    deliver(desk, prometheus)
+    wait_effective(desk, "tsla")
+    assert in_force(prometheus) == [float("inf")]
+    assert desk.object("tsla")["status"]["tiers"]["critical"] == {"silenced": True, "default": 0.05}
+
+    # In place: what was in force goes with an edit, and its rule object stays.
+    desk.apply(
+        "tsla", ALERT, match={"symbol": "TSLA"}, critical={"threshold": 0.03}, mode="Preview"
+    )
+    desk.wait_condition("tsla", "Effective", "False", "Preview")
+    assert desk.exprs("tsla") == []
+    assert desk.rule("tsla") is not None
+
+
+def state(desk: Desk, name: str) -> str:
+    """Of the alert, as the status has it."""
+    return str(desk.object(name)["status"].get("state"))

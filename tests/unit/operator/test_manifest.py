@@ -50,9 +50,9 @@ def test_the_rule_is_owned_labelled_and_named_after_the_object() -> None:
     ]
 
 
-def test_a_rule_that_lost_its_claim_has_no_groups_and_forgets_nothing() -> None:
+def test_a_rule_that_lost_its_claim_has_an_empty_group_and_forgets_nothing() -> None:
     rule = wanted(in_force=False)
-    assert rule["spec"] == {"groups": []}
+    assert [group["rules"] for group in rule["spec"]["groups"]] == [[]]
     assert rule["metadata"]["annotations"] == wanted()["metadata"]["annotations"]
 
 
