@@ -145,6 +145,10 @@ class OrderWriter:
         self._reconciling += 1
         self._jobs.put_nowait(partial(self._reconcile, snapshot))
 
+    def settle(self, snapshot: Snapshot) -> None:
+        """The same for what is in doubt on a good link: new orders need not wait for it."""
+        self._jobs.put_nowait(partial(self._settle, snapshot))
+
     async def settled(self, order_id: str, seconds: float) -> None:
         """Wait until the order is no longer pending, at most so many seconds."""
         await self._wait(order_id, seconds, lambda order: order.status is not OrderStatus.PENDING)
@@ -209,6 +213,10 @@ class OrderWriter:
             await self._save(order, apply(order, fact), None)
 
     async def _reconcile(self, snapshot: Snapshot) -> None:
+        await self._settle(snapshot)
+        self._reconciling -= 1
+
+    async def _settle(self, snapshot: Snapshot) -> None:
         known = {fact.order_id for fact in snapshot.facts}
         stored = {order.id: order for order in await self._store.many(known)}
         for fact in snapshot.facts:
@@ -224,7 +232,6 @@ class OrderWriter:
                 await self._save(order, unknown, None)
         self._metrics.unresolved_orders(len(self._unresolved))
         self._expect_no_fills_from_before(snapshot.asked_at)
-        self._reconciling -= 1
 
     def _expect_no_fills_from_before(self, asked_at: float) -> None:
         """The gateway was asked: executions that it did not tell, it does not have."""

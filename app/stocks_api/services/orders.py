@@ -220,8 +220,7 @@ class OrderService:
         OrderNotFound, NothingToResolve, GatewayUnavailable and DatabaseUnavailable.
         """
         _require_unresolved(await self.get(order_id))
-        self._link.require()
-        await self.resync()
+        await self._settle()
         detail = f"resolved by {actor.name}: {resolution.reason}"
         log.warning("order is %s", detail, extra={"order_id": order_id})
         self._writer.close(
@@ -277,6 +276,10 @@ class OrderService:
         """Settle stored orders by what the gateway knows. Raises GatewayUnavailable."""
         self._writer.reconcile(await self._gateway.snapshot())
 
+    async def _settle(self) -> None:
+        self._link.require()
+        self._writer.settle(await self._gateway.snapshot())
+
     async def resolve_forever(self) -> None:
         """An order whose answer was lost on a good link is asked about again and again."""
         while True:
@@ -288,8 +291,7 @@ class OrderService:
         if not self._writer.in_doubt:
             return
         try:
-            self._link.require()
-            await self.resync()
+            await self._settle()
         except GatewayUnavailable as error:
             log.info("unresolved orders wait for the gateway: %s", error)
 

@@ -238,6 +238,17 @@ def test_executions_that_do_not_come_are_asked_for_once() -> None:
     clock.run(scenario())
 
 
+def test_new_orders_need_not_wait_while_doubts_are_settled() -> None:
+    async def scenario() -> None:
+        store, shown = Store(order("a", S.UNRESOLVED)), Shown()
+        async with writing(store, shown) as writer:
+            writer.settle(Snapshot(asked_at=0, facts=(fact("a", S.ACCEPTED),)))
+            assert not writer.reconciling
+        assert store.orders["a"].status is S.ACCEPTED
+
+    clock.run(scenario())
+
+
 def test_reconciling_lasts_until_the_database_is_back() -> None:
     async def scenario() -> None:
         store, shown = Store(order("a", S.ACCEPTED)), Shown()
