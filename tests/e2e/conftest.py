@@ -18,7 +18,18 @@ from pytest_kind import KindCluster
 from tests.e2e.stack import NAMESPACE, Stack
 from tests.ports import free_ports
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+VALUES = (HERE / "values.yaml", ROOT / "examples" / "own-alerts" / "values.yaml")
+
+#: The node's commands that make the volume of small-volume.yaml.
+SMALL_VOLUME = """
+set -e
+mkdir -p /mnt/small
+truncate --size=64M /mnt/small.img
+mkfs.ext4 -q /mnt/small.img
+mount -o loop /mnt/small.img /mnt/small
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -57,16 +68,29 @@ def kind_cluster(
 def stack(kind_cluster: KindCluster, host_ports: dict[int, int]) -> Iterator[Stack]:
     """The monitoring stack and the chart, installed as ``make up`` does it."""
     kind_cluster.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=180s")
-    kubeconfig, name = str(kind_cluster.kubeconfig_path.resolve()), kind_cluster.name
-    command = [sys.executable, "-m", "cluster", "deploy"]
+    _make_small_volume(kind_cluster)
+    deploy(kind_cluster)
+    with Stack(kind_cluster, host_ports) as deployed:
+        yield deployed
+
+
+def deploy(cluster: KindCluster, *options: str) -> None:
+    """``make up``'s own installation, into this cluster; again it is an upgrade."""
+    kubeconfig = str(cluster.kubeconfig_path.resolve())
+    where = ["--kubeconfig", kubeconfig, "--kind-cluster", cluster.name]
+    values = [word for file in VALUES for word in ("--values", str(file))]
     subprocess.run(
-        [*command, "--kubeconfig", kubeconfig, "--kind-cluster", name],
+        [sys.executable, "-m", "cluster", "deploy", *where, *values, *options],
         check=True,
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": "hack"},
     )
-    with Stack(kind_cluster, host_ports) as deployed:
-        yield deployed
+
+
+def _make_small_volume(cluster: KindCluster) -> None:
+    node = f"{cluster.name}-control-plane"
+    subprocess.run(["docker", "exec", node, "sh", "-c", SMALL_VOLUME], check=True)
+    cluster.kubectl("apply", "-f", str(HERE / "small-volume.yaml"))
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -85,6 +87,19 @@ class Stack:
             selector = f"app.kubernetes.io/component={component}"
             self.kubectl("wait", "--for=delete", "pod", "-l", selector, "--timeout=120s")
 
+    def in_api(self, script: str) -> str:
+        """Run Python beside the API, in its container."""
+        return self.kubectl("exec", "deployment/stocks-api", "--", "python", "-c", script)
+
+    @contextmanager
+    def beside_api(self, script: str) -> Iterator[None]:
+        """The same, until the block ends: the script runs as long as its standard input is open."""
+        where = ["--kubeconfig", str(self.cluster.kubeconfig_path), "--namespace", NAMESPACE]
+        run = ["exec", "--stdin", "deployment/stocks-api", "--", "python", "-c", script]
+        command = [str(self.cluster.kubectl_path), *where, *run]
+        with subprocess.Popen(command, stdin=subprocess.PIPE):
+            yield
+
     # --- Prometheus and Alertmanager
 
     def query(self, expression: str) -> list[tuple[Labels, float]]:
@@ -115,10 +130,26 @@ class Stack:
 
     def paged(self, name: str, severity: str = "critical") -> dict[str, Any] | None:
         """The alert as Alertmanager has it."""
+        wanted = {"alertname": name, "severity": severity, "namespace": NAMESPACE}
+        return _first(self._alertmanager_alerts(), wanted)
+
+    def _alertmanager_alerts(self) -> list[dict[str, Any]]:
         answer = self._clients[ALERTMANAGER_NODE_PORT].get("/api/v2/alerts")
         answer.raise_for_status()
-        wanted = {"alertname": name, "severity": severity, "namespace": NAMESPACE}
-        return _first(answer.json(), wanted)
+        alerts: list[dict[str, Any]] = answer.json()
+        return alerts
+
+    def all_paged(self) -> set[tuple[str, str]]:
+        """Name and severity of everything of ours that Alertmanager has."""
+        labels = [item["labels"] for item in self._alertmanager_alerts()]
+        return {
+            (one["alertname"], one["severity"]) for one in labels if one["namespace"] == NAMESPACE
+        }
+
+    def notifications(self) -> str:
+        """What the receiver was sent."""
+        path = "/api/v1/namespaces/monitoring/services/alert-logger:http/proxy/"
+        return self._run("get", "--raw", path)
 
     def wait_up(self) -> None:
         """Until Prometheus has scraped the API."""

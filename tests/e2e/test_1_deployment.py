@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.e2e.conftest import deploy
 from tests.e2e.stack import NAMESPACE, Stack
 from tests.waiting import eventually
 
@@ -56,3 +57,14 @@ def test_the_dashboards_are_where_the_sidecar_looks(stack: Stack) -> None:
     dashboards = [json.loads(text) for item in found for text in item["data"].values()]
     assert len(dashboards) == 6
     assert all(dashboard["uid"] and dashboard["panels"] for dashboard in dashboards)
+
+
+def test_an_upgrade_keeps_the_api_key_and_restarts_nothing(stack: Stack) -> None:
+    def state() -> tuple[str, set[str]]:
+        pods = stack.items("pods", "app.kubernetes.io/component")
+        return stack.secret("stocks-api-keys", "key"), {pod["metadata"]["uid"] for pod in pods}
+
+    before = state()
+    deploy(stack.cluster, "--only", "chart")
+    assert state() == before
+    assert stack.api.get("/v1/positions").status_code == 200
