@@ -23,9 +23,8 @@ ALERTS = "StocksDiskSpaceLow|StocksMemoryUsageHigh|StocksDatabaseConnectionFaile
 PODS = ('pod=~"$release.*"', 'container!=""')
 DATABASE = {1: ("UP", panels.GREEN), 0: ("DOWN", panels.RED)}
 # Pseudo file systems are never full, and the kubelet's mounts show the same disk again.
-DISKS = (
-    '{fstype!~"tmpfs|ramfs|overlay|squashfs|fuse.*|nsfs",mountpoint!~"/(etc|var/lib/kubelet)/.+"}'
-)
+NO_PSEUDO = 'fstype!~"tmpfs|ramfs|overlay|squashfs|fuse.*|nsfs"'
+DISKS = f'{{{NO_PSEUDO},mountpoint!~"/(etc|usr/lib/modules|var/lib/kubelet)(/.+)?"}}'
 WIRES = '{device!~"lo|veth.+|cali.+|cni.+"}'
 
 

@@ -7,11 +7,15 @@ const GRID = { stroke: "#25282e", width: 1 };
 const FONT = '11px "DejaVu Sans", Inter, sans-serif';
 const CHARACTER = 7; // pixels, at that size
 
-export function axes(format) {
+// Between the marks of an axis: powers of 2 for bytes, else what uPlot takes for round.
+const BINARY = Array.from({ length: 50 }, (_, power) => 2 ** power);
+
+export function axes(format, unit) {
   return [
     { stroke: DIM, grid: GRID, ticks: GRID, font: FONT, values: (_, at) => at.map(clock), space: 60, size: 26 },
     {
       stroke: DIM, grid: GRID, ticks: GRID, font: FONT, values: (_, values) => values.map(format), space: 26,
+      ...(unit === "bytes" ? { incrs: BINARY } : {}),
       size: (_, labels) => 20 + CHARACTER * Math.max(3, ...(labels ?? []).map(({ length }) => length)),
     },
   ];

@@ -21,7 +21,7 @@ export async function load(panel, context) {
 }
 
 export function draw(panel, body, lines, context) {
-  const width = body.clientWidth * 0.75; // the rest is the names'
+  const width = body.clientWidth * 0.6; // the rest is the names'
   const rows = lines
     .sort((one, other) => one.label.localeCompare(other.label))
     .flatMap(({ label, pieces: parts }, index) => [

@@ -31,7 +31,7 @@ export function draw(panel, body, series, context) {
   plot(area, context, {
     series: [{}, ...drawn.map((line) => style(line, custom.drawStyle === "bars", stacked))],
     data: [lines[0].times, ...drawn.map(({ values }) => values)],
-    axes: axes((value) => format(value, unit)),
+    axes: axes((value) => format(value, unit), unit),
     scales: { y: { range: bounds(custom.axisSoftMin) } },
     onCursor: readout,
   });
