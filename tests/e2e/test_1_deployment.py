@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 from tests.e2e.conftest import deploy
 from tests.e2e.stack import NAMESPACE, Stack
 from tests.waiting import eventually
@@ -21,6 +23,12 @@ SEVEN = {
     "active_positions_total": set(),
     "pnl_unrealized_total": set(),
 }
+
+EXPORTERS: dict[str, dict[str, list[str]]] = yaml.safe_load(
+    (Path(__file__).parents[1] / "unit" / "exporters.yaml").read_text()
+)
+#: No part of the stack that is built from language packages; the rules do without it there.
+del EXPORTERS["kube-state-metrics"]
 
 
 def test_every_pod_is_ready(stack: Stack) -> None:
@@ -68,3 +76,11 @@ def test_an_upgrade_keeps_the_api_key_and_restarts_nothing(stack: Stack) -> None
     deploy(stack.cluster, "--only", "chart")
     assert state() == before
     assert stack.api.get("/v1/positions").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("metric", "labels"), [item for metrics in EXPORTERS.values() for item in metrics.items()]
+)
+def test_an_exporter_has_what_the_rules_read(stack: Stack, metric: str, labels: list[str]) -> None:
+    series = eventually(lambda: stack.query(metric), bool, within=180)
+    assert any(set(labels) <= found.keys() for found, _ in series)

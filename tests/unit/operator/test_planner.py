@@ -22,7 +22,7 @@ steps = st.tuples(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(steps, max_size=12))
 def test_what_is_decided_anew_is_all_that_had_to_be(history: list[Any]) -> None:
     store, now = Store(), NOW
