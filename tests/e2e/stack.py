@@ -178,7 +178,7 @@ class Stack:
 
     def order(self, symbol: str = "AAPL", **fields: Any) -> dict[str, Any]:
         """Place one order and return what the API says of it."""
-        body = {"symbol": symbol, "side": "BUY", "quantity": "1", "order_type": "MKT"} | fields
+        body = {"symbol": symbol, "side": "BUY", "quantity": 1, "order_type": "MKT"} | fields
         answer = self.api.post("/v1/orders", json=body)
         assert answer.status_code in (200, 201, 202), answer.text
         placed: dict[str, Any] = answer.json()

@@ -29,7 +29,7 @@ def wait_for(stack: Stack, metric: str, matchers: str = "", *, at_least: float) 
 def test_an_order_comes_back_filled_and_every_metric_moves(stack: Stack) -> None:
     stack.wait_up()
     before = {series: total(stack, *series) for series in WATCHED}
-    placed = stack.order("MSFT", quantity="10")
+    placed = stack.order("MSFT", quantity=10)
     order = eventually(
         lambda: stack.api.get(f"/v1/orders/{placed['id']}").json(),
         lambda found: found["status"] == "filled",
@@ -43,13 +43,13 @@ def test_an_order_comes_back_filled_and_every_metric_moves(stack: Stack) -> None
 
 
 def test_a_jump_of_the_price_moves_the_unrealised_pnl(stack: Stack) -> None:
-    stack.order("MSFT", quantity="10")
+    stack.order("MSFT", quantity=10)
     before = total(stack, "pnl_unrealized_total")
     stack.inject("price", {"symbol": "MSFT", "factor": 1.5})
     wait_for(stack, "pnl_unrealized_total", at_least=before + 100)
 
 
 def test_an_order_without_a_key_is_refused(stack: Stack) -> None:
-    order = {"symbol": "AAPL", "side": "BUY", "quantity": "1", "order_type": "MKT"}
+    order = {"symbol": "AAPL", "side": "BUY", "quantity": 1, "order_type": "MKT"}
     answer = stack.api.post("/v1/orders", json=order, headers={"X-API-Key": ""})
     assert answer.status_code == 401

@@ -183,7 +183,7 @@ def seconds(stack: Stack) -> Iterator[Seconds]:
 
 
 def hold_position(stack: Stack) -> None:
-    stack.order("MSFT", quantity="300")
+    stack.order("MSFT", quantity=300)
     held = f'position_size{{namespace="{NAMESPACE}",symbol="MSFT"}}'
     eventually(lambda: stack.value(held), lambda now: now is not None and now >= 300, within=60)
 

@@ -116,7 +116,7 @@ def test_bad_days_fill_the_rest(stack: Stack, tmp_path: Path, measured_volume: N
     stack.inject("deaf", {"seconds": 150, "mode": "mute"})
 
     def ask_in_vain_and_look() -> list[str]:
-        body = {"symbol": "AAPL", "side": "BUY", "quantity": "1", "order_type": "MKT"}
+        body = {"symbol": "AAPL", "side": "BUY", "quantity": 1, "order_type": "MKT"}
         refused(lambda: stack.api.post("/v1/orders", json=body))
         unmarked = [expr for expr in ANNOTATIONS if not has_data(stack, expr)]
         return without_data(stack, wanted) + unmarked

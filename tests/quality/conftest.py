@@ -58,7 +58,7 @@ class Live:
         return self.client.get(address, params={"query": expr, **more}).json()
 
     def buy(self, symbol: str) -> None:
-        order = {"symbol": symbol, "side": "BUY", "quantity": "10", "order_type": "MKT"}
+        order = {"symbol": symbol, "side": "BUY", "quantity": 10, "order_type": "MKT"}
         address = url(self.ports.api, "/v1/orders")
         self.client.post(address, json=order, headers={"X-API-Key": self.key}).raise_for_status()
 

@@ -1,4 +1,4 @@
-"""What goes over the wire. Numbers that must be exact travel as strings."""
+"""What goes over the wire. Quantities and prices come as JSON numbers, and leave as strings."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -38,9 +39,11 @@ SYMBOL = r"^[A-Z][A-Z0-9]{0,9}([ .][A-Z]{1,3})?$"
 PRINTABLE = r"^[\x21-\x7e]+$"
 
 
-def _no_boolean(value: object) -> object:
+def _number(value: object) -> object:
+    if isinstance(value, str):
+        raise ValueError("must be a JSON number: send it without quotes")
     if isinstance(value, bool):
-        raise ValueError("must be a number or a string with a number")
+        raise ValueError("must be a JSON number")
     return value
 
 
@@ -50,9 +53,21 @@ def _text(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-_Bounded = Annotated[Decimal, BeforeValidator(_no_boolean)]
-Quantity = Annotated[_Bounded, Field(gt=0, le=MAX_QUANTITY, decimal_places=4, allow_inf_nan=False)]
-Price = Annotated[_Bounded, Field(gt=0, le=MAX_PRICE, decimal_places=4, allow_inf_nan=False)]
+def _schema(most: Decimal) -> WithJsonSchema:
+    return WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": int(most)})
+
+
+_Number = Annotated[Decimal, BeforeValidator(_number)]
+Quantity = Annotated[
+    _Number,
+    Field(gt=0, le=MAX_QUANTITY, decimal_places=4, allow_inf_nan=False),
+    _schema(MAX_QUANTITY),
+]
+Price = Annotated[
+    _Number,
+    Field(gt=0, le=MAX_PRICE, decimal_places=4, allow_inf_nan=False),
+    _schema(MAX_PRICE),
+]
 Reason = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 Exact = Annotated[Decimal, PlainSerializer(_text, return_type=str)]
 
@@ -67,22 +82,22 @@ class OrderRequest(BaseModel):
         extra="forbid",
         json_schema_extra={
             "examples": [
-                {"symbol": "AAPL", "side": "BUY", "quantity": "10", "order_type": "MKT"},
+                {"symbol": "AAPL", "side": "BUY", "quantity": 10, "order_type": "MKT"},
                 {
                     "symbol": "MSFT",
                     "side": "SELL",
-                    "quantity": "5",
+                    "quantity": 5,
                     "order_type": "LMT",
-                    "limit_price": "410.50",
+                    "limit_price": 410.5,
                     "time_in_force": "GTC",
                 },
                 {
                     "symbol": "TSLA",
                     "side": "SELL",
-                    "quantity": "5",
+                    "quantity": 5,
                     "order_type": "STP_LMT",
-                    "stop_price": "200",
-                    "limit_price": "198.5",
+                    "stop_price": 200,
+                    "limit_price": 198.5,
                 },
             ]
         },
@@ -134,7 +149,7 @@ class OrderChange(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"examples": [{"limit_price": "411.25"}, {"quantity": "20"}]},
+        json_schema_extra={"examples": [{"limit_price": 411.25}, {"quantity": 20}]},
     )
 
     quantity: Quantity | None = None

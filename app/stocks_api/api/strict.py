@@ -44,6 +44,7 @@ class StrictRequest(Request):
                 text,
                 parse_constant=_no_constant,
                 parse_float=Decimal,
+                parse_int=Decimal,
                 object_pairs_hook=_no_duplicates,
             )
         except RecursionError:

@@ -31,9 +31,9 @@ PATIENCE = 60.0
 TRADER, READER, EXPIRED = "trader-key-0001", "reader-key-0002", "expired-key-0003"
 ADMIN, RIVAL, CHIEF = "admin-key-0004", "rival-key-0005", "chief-key-0006"
 
-MARKET_BUY = {"symbol": "AAPL", "side": "BUY", "quantity": "10", "order_type": "MKT"}
+MARKET_BUY: dict[str, Any] = {"symbol": "AAPL", "side": "BUY", "quantity": 10, "order_type": "MKT"}
 #: Far below the market: it rests until cancelled.
-RESTING_BUY = MARKET_BUY | {"order_type": "LMT", "limit_price": "1.00"}
+RESTING_BUY = MARKET_BUY | {"order_type": "LMT", "limit_price": 1.00}
 
 
 async def until(probe: Callable[[], Awaitable[T]], accept: Callable[[T], bool]) -> T:
@@ -113,7 +113,7 @@ class Api:
     async def delete(self, order_id: str, key: str = TRADER) -> httpx.Response:
         return await self.http.delete(f"/v1/orders/{order_id}", headers=_headers(key))
 
-    async def patch(self, order_id: str, key: str = TRADER, **change: str) -> httpx.Response:
+    async def patch(self, order_id: str, key: str = TRADER, **change: float) -> httpx.Response:
         path = f"/v1/orders/{order_id}"
         return await self.http.patch(path, json=change, headers=_headers(key))
 

@@ -25,7 +25,7 @@ from stocks_api.services import outbox
 from stocks_api.settings import Settings
 
 #: Below the market until a fault's price makes it fill.
-FILLED_IN_THE_FAULT = RESTING_BUY | {"limit_price": "100"}
+FILLED_IN_THE_FAULT = RESTING_BUY | {"limit_price": 100}
 ENDS = ["open-orders-end", "completed-orders-end", "executions-end", "positions-end"]
 EVERYTHING = ["order-status", "open-order", "execution", "commission"]
 

@@ -70,7 +70,7 @@ async def test_selling_what_was_bought_is_flat_again(api: Api) -> None:
 
 
 async def test_a_position_off_the_watch_list_is_labelled_other(api: Api) -> None:
-    placed = await api.place(MARKET_BUY | {"symbol": "NVDA", "quantity": "3"})
+    placed = await api.place(MARKET_BUY | {"symbol": "NVDA", "quantity": 3})
     await api.until_status(placed["id"], "filled")
     await api.until_metric("position_size", 3, symbol="other")
     assert (await api.json("/v1/positions"))["positions"][0]["symbol"] == "NVDA"
@@ -120,13 +120,13 @@ async def test_an_order_of_another_client_is_left_alone_except_by_an_admin_who_t
     placed = await api.place(RESTING_BUY)
     for answer in (
         await api.delete(placed["id"], RIVAL),
-        await api.patch(placed["id"], RIVAL, quantity="11"),
+        await api.patch(placed["id"], RIVAL, quantity=11),
     ):
         assert answer.status_code == 403, answer.text
         assert "belongs to desk" in answer.json()["detail"]
     (there,) = await simulator.orders()
     assert (there["status"], there["quantity"]) == ("Submitted", 10)
-    assert (await api.patch(placed["id"], CHIEF, quantity="11")).status_code == 200
+    assert (await api.patch(placed["id"], CHIEF, quantity=11)).status_code == 200
     assert (await api.delete(placed["id"], CHIEF)).json()["status"] == "cancelled"
 
 
@@ -149,7 +149,7 @@ async def test_the_same_key_and_body_give_the_same_order(api: Api, simulator: Si
 async def test_the_same_key_with_another_body_is_refused(api: Api) -> None:
     headers = {"Idempotency-Key": "monday-1"}
     await api.post(RESTING_BUY, **headers)
-    answer = await api.post(RESTING_BUY | {"quantity": "11"}, **headers)
+    answer = await api.post(RESTING_BUY | {"quantity": 11}, **headers)
     assert answer.status_code == 422
     assert "idempotency key" in answer.json()["detail"]
 

@@ -39,7 +39,7 @@ orders = st.fixed_dictionaries(
     {
         "symbol": st.sampled_from(SYMBOLS),
         "side": st.sampled_from(["BUY", "SELL"]),
-        "quantity": st.integers(1, 20).map(str),
+        "quantity": st.integers(1, 20),
         "kind": st.sampled_from(["market", "resting", "stop"]),
     }
 )
@@ -59,11 +59,11 @@ steps = st.one_of(
 
 def body(order: Body, key: str) -> Body:
     """As it is posted. What rests is far from the market, whatever the price does."""
-    far = "1" if order["side"] == "BUY" else "90000"
+    far = 1 if order["side"] == "BUY" else 90000
     prices: dict[str, Body] = {
         "market": {"order_type": "MKT"},
         "resting": {"order_type": "LMT", "limit_price": far},
-        "stop": {"order_type": "STP", "stop_price": "90000" if order["side"] == "BUY" else "1"},
+        "stop": {"order_type": "STP", "stop_price": 90000 if order["side"] == "BUY" else 1},
     }
     asked = {name: order[name] for name in ("symbol", "side", "quantity")}
     return asked | prices[order["kind"]] | {"client_order_id": key}
@@ -149,7 +149,7 @@ class Desk:
     async def place(self, order: Body) -> None:
         key = f"k{len(self.model.asked)}"
         self.model.asked[key] = body(order, key)
-        self.model.quantities[key] = {order["quantity"]}
+        self.model.quantities[key] = {str(order["quantity"])}
         self._send(self.api.post(self.model.asked[key]))
 
     async def repeat(self, index: int) -> None:
@@ -165,7 +165,7 @@ class Desk:
         index, quantity = change
         if (order := await self._order(index)) is not None:
             self.model.quantities[order["client_order_id"]].add(str(quantity))
-            self._send(self.api.patch(order["id"], quantity=str(quantity)))
+            self._send(self.api.patch(order["id"], quantity=quantity))
 
     async def price(self, jump: tuple[str, float]) -> None:
         symbol, factor = jump

@@ -118,7 +118,7 @@ async def test_orders_go_to_the_leader_whichever_replica_is_asked(
     held = await until(positions, lambda answer: bool(answer["positions"]))
     assert held["current"] is True
     assert (await follower.http.get("/v1/quotes/AAPL?x=1")).json()["symbol"] == "AAPL"
-    refused = await follower.post(MARKET_BUY | {"quantity": "-1"}, "wrong")
+    refused = await follower.post(MARKET_BUY | {"quantity": -1}, "wrong")
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "quantity")
     assert await follower.metric("ib_connection_status") == 0
     assert set((await simulator.arrived()).values()) == {1}

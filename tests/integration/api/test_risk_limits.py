@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.integration.api.conftest import (
@@ -48,22 +49,22 @@ async def limited(settings: Settings, tmp_path: Path) -> AsyncIterator[Api]:
 
 
 #: What is changed in a good order, and the rule, reason, limit and value of its refusal.
-REFUSED: list[tuple[dict[str, str], str, str, str, str]] = [
-    ({"quantity": "51"}, "max_quantity", "risk_limit", "50", "51"),
+REFUSED: list[tuple[dict[str, Any], str, str, str, str]] = [
+    ({"quantity": 51}, "max_quantity", "risk_limit", "50", "51"),
     (
-        {"quantity": "11", "order_type": "LMT", "limit_price": "10000"},
+        {"quantity": 11, "order_type": "LMT", "limit_price": 10000},
         *("max_notional", "risk_limit", "100000", "110000"),
     ),
-    ({"quantity": "46"}, "position_limit", "risk_limit", "45", "46"),
+    ({"quantity": 46}, "position_limit", "risk_limit", "45", "46"),
     ({"symbol": "TSLA"}, "restricted", "restricted", "TSLA", "TSLA"),
     (
-        {"order_type": "LMT", "limit_price": "0.0001"},
+        {"order_type": "LMT", "limit_price": 0.0001},
         *("price_collar", "price_collar", "0.00 to 4", "0.0001"),
     ),
 ]
 
 
-async def refusal(api: Api, order: dict[str, str]) -> tuple[str, str, str]:
+async def refusal(api: Api, order: dict[str, Any]) -> tuple[str, str, str]:
     """Rule, limit and value of the pre-trade limit that refuses this order."""
     answer = await api.post(order)
     assert answer.status_code == 422, answer.text
@@ -92,13 +93,13 @@ async def test_equal_orders_too_close_and_too_much_exposure_are_refused(
     rules = "max_gross_exposure: 2100\nduplicate_seconds: 60\nposition_limit: 70"
     (tmp_path / "risk.yaml").write_text(rules)
     await limited.until_metric("position_limit", 70, symbol="AAPL")
-    order = RESTING_BUY | {"limit_price": "100"}
+    order = RESTING_BUY | {"limit_price": 100}
     first = (await limited.place(order))["id"]
     equal = ("duplicate_seconds", "60 s between equal orders", f"equal to order {first}")
     assert await refusal(limited, order) == equal
     assert await limited.count("order_rejections_total", reason="duplicate") == 1
     exposure = ("max_gross_exposure", "2100", "2200")
-    assert await refusal(limited, order | {"quantity": "12"}) == exposure
+    assert await refusal(limited, order | {"quantity": 12}) == exposure
     assert len(await simulator.orders()) == 1
 
 
@@ -111,16 +112,16 @@ async def test_orders_at_a_time_stop_at_the_position_limit(
 
 
 async def test_the_order_rate_is_limited_and_a_change_counts(limited: Api) -> None:
-    placed = await limited.place(RESTING_BUY | {"quantity": "1"})
+    placed = await limited.place(RESTING_BUY | {"quantity": 1})
     for _ in range(11):
-        await limited.patch(placed["id"], limit_price=str(2 + _))
-    answer = await limited.post(RESTING_BUY | {"quantity": "1"})
+        await limited.patch(placed["id"], limit_price=2 + _)
+    answer = await limited.post(RESTING_BUY | {"quantity": 1})
     assert (answer.status_code, answer.json()["rule"]) == (422, "order_rate")
 
 
 async def test_a_change_beyond_a_limit_is_refused(limited: Api) -> None:
     placed = await limited.place(RESTING_BUY)
-    answer = await limited.patch(placed["id"], quantity="46")
+    answer = await limited.patch(placed["id"], quantity=46)
     assert (answer.status_code, answer.json()["rule"]) == (422, "position_limit")
     assert (await limited.order(placed["id"]))["quantity"] == "10"
 

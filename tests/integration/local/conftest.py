@@ -101,7 +101,7 @@ class Running:
 
     def order(self) -> int:
         """Place an order; the HTTP status."""
-        body = {"symbol": "AAPL", "side": "BUY", "quantity": "1", "order_type": "MKT"}
+        body = {"symbol": "AAPL", "side": "BUY", "quantity": 1, "order_type": "MKT"}
         key = (self.state / "api-key").read_text()
         address = f"http://127.0.0.1:{self.ports.api}/v1/orders"
         return self.client.post(address, json=body, headers={"X-API-Key": key}).status_code

@@ -21,9 +21,9 @@ from stocks_api.main import create
 from stocks_api.settings import Settings
 
 KEY = "a-key-of-the-desk"
-GOOD = {"symbol": "AAPL", "side": "BUY", "quantity": "10", "order_type": "MKT"}
-LIMIT = GOOD | {"order_type": "LMT", "limit_price": "1.5"}
-STOP = GOOD | {"order_type": "STP", "stop_price": "1.5"}
+GOOD = {"symbol": "AAPL", "side": "BUY", "quantity": 10, "order_type": "MKT"}
+LIMIT = GOOD | {"order_type": "LMT", "limit_price": 1.5}
+STOP = GOOD | {"order_type": "STP", "stop_price": 1.5}
 STOP_LIMIT = LIMIT | STOP | {"order_type": "STP_LMT"}
 
 
@@ -60,7 +60,6 @@ async def http(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.
         LIMIT,
         STOP,
         LIMIT | STOP | {"order_type": "STP_LMT"},
-        GOOD | {"quantity": 10},
         GOOD | {"symbol": "BRK B"},
     ],
 )
@@ -73,13 +72,14 @@ async def test_a_good_order_gets_as_far_as_the_gateway(
 @pytest.mark.parametrize(
     ("order", "field"),
     [
-        pytest.param(GOOD | {"quantity": "0"}, "quantity", id="a quantity of 0"),
-        pytest.param(GOOD | {"quantity": "-1"}, "quantity", id="a negative quantity"),
+        pytest.param(GOOD | {"quantity": 0}, "quantity", id="a quantity of 0"),
+        pytest.param(GOOD | {"quantity": -1}, "quantity", id="a negative quantity"),
+        pytest.param(GOOD | {"quantity": "1"}, "quantity", id="a quantity in quotes"),
         pytest.param(GOOD | {"quantity": "NaN"}, "quantity", id="a quantity that is no number"),
         pytest.param(GOOD | {"quantity": "Infinity"}, "quantity", id="an infinite quantity"),
         pytest.param(GOOD | {"quantity": 1e308}, "quantity", id="an absurd quantity"),
-        pytest.param(GOOD | {"quantity": "1000001"}, "quantity", id="a quantity above the limit"),
-        pytest.param(GOOD | {"quantity": "0.00001"}, "quantity", id="a sliver of a share"),
+        pytest.param(GOOD | {"quantity": 1000001}, "quantity", id="a quantity above the limit"),
+        pytest.param(GOOD | {"quantity": 0.00001}, "quantity", id="a sliver of a share"),
         pytest.param(GOOD | {"quantity": "ten"}, "quantity", id="a quantity in words"),
         pytest.param(GOOD | {"quantity": True}, "quantity", id="a quantity that is a boolean"),
         pytest.param(GOOD | {"quantity": None}, "quantity", id="a quantity of null"),
@@ -96,13 +96,13 @@ async def test_a_good_order_gets_as_far_as_the_gateway(
         pytest.param(GOOD | {"order_type": "TRAIL"}, "order_type", id="an unknown order type"),
         pytest.param(GOOD | {"time_in_force": "IOC"}, "time_in_force", id="an unknown duration"),
         pytest.param(GOOD | {"order_type": "LMT"}, "limit_price", id="a limit order without price"),
-        pytest.param(GOOD | {"limit_price": "1"}, "limit_price", id="a market order with a price"),
-        pytest.param(LIMIT | {"limit_price": "0"}, "limit_price", id="a price of 0"),
-        pytest.param(LIMIT | {"limit_price": "-3"}, "limit_price", id="a negative price"),
+        pytest.param(GOOD | {"limit_price": 1}, "limit_price", id="a market order with a price"),
+        pytest.param(LIMIT | {"limit_price": 0}, "limit_price", id="a price of 0"),
+        pytest.param(LIMIT | {"limit_price": -3}, "limit_price", id="a negative price"),
         pytest.param(LIMIT | {"limit_price": "NaN"}, "limit_price", id="a price that is no number"),
-        pytest.param(LIMIT | {"limit_price": "1e9"}, "limit_price", id="a price above the limit"),
+        pytest.param(LIMIT | {"limit_price": 1e9}, "limit_price", id="a price above the limit"),
         pytest.param(GOOD | {"order_type": "STP"}, "stop_price", id="a stop order without a stop"),
-        pytest.param(LIMIT | {"stop_price": "2"}, "stop_price", id="a limit order with a stop"),
+        pytest.param(LIMIT | {"stop_price": 2}, "stop_price", id="a limit order with a stop"),
         pytest.param(
             STOP | {"order_type": "STP_LMT"}, "limit_price", id="a stop-limit order without limit"
         ),
@@ -139,9 +139,9 @@ async def test_a_bad_order_is_refused_naming_the_field(
     [
         ({}, "body"),
         ({"quantity": None}, "body"),
-        ({"quantity": "0"}, "quantity"),
-        ({"limit_price": "-1"}, "limit_price"),
-        ({"stop_price": "1e9"}, "stop_price"),
+        ({"quantity": 0}, "quantity"),
+        ({"limit_price": -1}, "limit_price"),
+        ({"stop_price": 1e9}, "stop_price"),
         ({"side": "SELL"}, "side"),
     ],
 )
@@ -176,6 +176,18 @@ async def test_a_body_that_is_not_strict_json_is_refused(
     assert answer.status_code == 422, answer.text
     assert answer.json()["errors"][0]["field"] == "body"
     assert message in answer.json()["detail"]
+
+
+async def test_a_number_in_quotes_is_refused_saying_what_to_change(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/v1/orders", json=GOOD | {"quantity": "1"})
+    assert "send it without quotes" in answer.json()["errors"][0]["message"]
+
+
+async def test_a_number_of_5000_digits_is_refused_naming_the_field(http: httpx.AsyncClient) -> None:
+    body = json.dumps(GOOD).replace("10", "1" * 5000)
+    headers = {"Content-Type": "application/json"}
+    answer = await http.post("/v1/orders", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "quantity")
 
 
 async def test_another_content_type_is_refused(http: httpx.AsyncClient) -> None:
