@@ -177,7 +177,8 @@ class Stack:
     # --- the desk
 
     def order(self, symbol: str = "AAPL", **fields: Any) -> dict[str, Any]:
-        """Place one order and return what the API says of it."""
+        """Place one order, once the API is ready for it, and return what it says of it."""
+        eventually(lambda: self.api.get("/readyz").status_code, lambda s: s == 200, within=60)
         body = {"symbol": symbol, "side": "BUY", "quantity": 1, "order_type": "MKT"} | fields
         answer = self.api.post("/v1/orders", json=body)
         assert answer.status_code in (200, 201, 202), answer.text

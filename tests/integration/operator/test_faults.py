@@ -59,7 +59,6 @@ def test_a_watch_that_fell_silent_is_made_up_for(desk: Desk, proxied: Proxied) -
     desk.apply("tight", critical={"threshold": 0.06})
     wait_exprs(desk, "tight", "vector(0.06)")
     assert operator.metric("thresholds_missed_changes_total") >= 1
-    assert operator.get("/healthz").status_code == 200
 
 
 @pytest.mark.parametrize("fault", [GONE, BROKEN], ids=["expired", "with another error"])
@@ -206,17 +205,22 @@ def test_rights_withdrawn_and_given_back(desk: Desk, proxied: Proxied) -> None:
     wait_written(desk, "tight")
     desk.delete("rolebinding", "stocks-operator")
     desk.apply("tight", critical={"threshold": 0.06})
-    already = len(proxied.proxy.requests)
+    already = len(_asked(proxied))
     proxied.proxy.hang_up()
     # Longer than kopf itself would bear it.
     longer = time.monotonic() + 75
     eventually(time.monotonic, lambda now: now > longer, within=90)
-    assert len(proxied.proxy.requests) - already < 2 * PATIENT
+    assert len(_asked(proxied)) - already < 2 * PATIENT
     assert desk.exprs("tight") == ["vector(0.05)"], "no rule is lost"
     desk.server.apply(desk.namespace, *rendered(desk.namespace, "rolebinding"))
     wait_exprs(desk, "tight", "vector(0.06)")
     desk.wait_condition("tight", "Accepted", "True", "Accepted", within=HEALED)
     assert operator.process.poll() is None
+
+
+def _asked(proxied: Proxied) -> list[Request]:
+    """Without the renewals of the Lease, which come whatever happens."""
+    return [request for request in proxied.proxy.requests if "/leases" not in request.path]
 
 
 @contextmanager
