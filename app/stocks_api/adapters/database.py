@@ -209,8 +209,12 @@ def open_engine(url: str, busy_seconds: float = 5.0) -> AsyncEngine:
         connect_args={
             "timeout": 5,
             "command_timeout": 10,
-            # A replica that hangs in a transaction must not keep its locks from the next leader.
-            "server_settings": {"idle_in_transaction_session_timeout": "5000"},
+            # A replica that hangs in a transaction must not keep its locks from the next leader:
+            # neither between two statements, nor between preparing one and executing it.
+            "server_settings": {
+                "idle_in_transaction_session_timeout": "5000",
+                "statement_timeout": "10000",
+            },
         },
     )
 
