@@ -127,7 +127,9 @@ def test_bad_input_is_refused_in_words_or_becomes_rules_that_prometheus_loads(
     refused: set[str] = set()
     files: list[Path] = []
 
-    @settings(max_examples=2000, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=2000, database=None, suppress_health_check=list(HealthCheck), deadline=None
+    )
     @given(MUTATIONS)
     def anything(changes: list[tuple[Path_, Any]]) -> None:
         verdict = check(mutated(changes), CATALOGUE)
@@ -167,7 +169,7 @@ def accepted_by_promtool(files: list[Path]) -> None:
     assert said.returncode == 0, said.stderr[-2000:] or said.stdout[-2000:]
 
 
-@settings(max_examples=400, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, suppress_health_check=list(HealthCheck), deadline=None)
 @given(MUTATIONS)
 def test_bad_input_in_a_file_is_a_problem_and_never_a_crash(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[Path_, Any]]
@@ -185,7 +187,7 @@ def read(file: Path) -> list[Checked]:
     return []
 
 
-@settings(max_examples=300, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck), deadline=None)
 @given(st.binary() | st.text().map(str.encode))
 def test_any_bytes_in_a_file_are_a_problem_and_never_a_crash(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
