@@ -57,8 +57,8 @@ async def _serve(settings: Settings, chart: Catalogue, given: OwnAlerts) -> None
         stack.push_async_callback(kube.close)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         identity = f"{platform.node()}_{uuid4()}"  # two processes of one machine are two candidates
-        election = Election(kube.within(settings.lease_namespace), MANAGER, identity)
         home = kube.within(settings.lease_namespace)
+        election = Election(home, MANAGER, identity)
         own = await settle(home, settings.own_alerts_config_map, given, chart)
         operator = Operator(settings, with_own(chart, own), own, kube, session, election)
         await _listen(settings, application(operator.health, operator.metrics), stack)

@@ -79,6 +79,13 @@ async def serving(folder: Path, simulator: Simulator, **more: str) -> AsyncItera
             yield Process(http, process)
 
 
+async def mid_burst(api: Process, simulator: Simulator) -> list[asyncio.Task[httpx.Response]]:
+    """Resting orders, each with a key of its own, some of which the gateway has already."""
+    burst = [asyncio.create_task(api.post(RESTING_BUY, f"k{n}")) for n in range(BURST)]
+    await until(simulator.orders, lambda orders: len(orders) >= 20)
+    return burst
+
+
 async def until_gone(simulator: Simulator) -> None:
     """The gateway has noticed the end of the session, so its client id is free."""
     await until(simulator.clients, lambda clients: not clients)
@@ -87,8 +94,7 @@ async def until_gone(simulator: Simulator) -> None:
 async def test_killed_after_commit_before_send(tmp_path: Path, simulator: Simulator) -> None:
     keys_file(tmp_path)
     async with serving(tmp_path, simulator) as api:
-        burst = [asyncio.create_task(api.post(RESTING_BUY, f"k{n}")) for n in range(BURST)]
-        await until(simulator.orders, lambda orders: len(orders) >= 20)
+        burst = await mid_burst(api, simulator)
         await until(api.orders, lambda orders: len(orders) > 50)  # committed, paced at 40/s
         api.kill()
         await asyncio.gather(*burst, return_exceptions=True)
@@ -175,8 +181,7 @@ async def test_sigterm_in_mid_burst_answers_everybody_and_leaves_nothing_in_doub
 ) -> None:
     keys_file(tmp_path)
     async with serving(tmp_path, simulator) as api:
-        burst = [asyncio.create_task(api.post(RESTING_BUY, f"k{n}")) for n in range(BURST)]
-        await until(simulator.orders, lambda orders: len(orders) >= 20)
+        burst = await mid_burst(api, simulator)
         api.signal(signal.SIGTERM)
         answers = await asyncio.gather(*burst, return_exceptions=True)
         assert await api.ended() == 0
@@ -237,8 +242,7 @@ async def test_the_kill_switch_thrown_while_it_is_blocked_stops_it_when_it_goes_
 ) -> None:
     keys_file(tmp_path)
     async with serving(tmp_path, simulator) as api:
-        burst = [asyncio.create_task(api.post(RESTING_BUY, f"k{n}")) for n in range(BURST)]
-        await until(simulator.orders, lambda orders: len(orders) >= 20)
+        burst = await mid_burst(api, simulator)
         api.signal(signal.SIGSTOP)
         at_stop = len(await simulator.orders())
         (tmp_path / "kill-switch").touch()
