@@ -25,6 +25,10 @@ LEASE_SECONDS = 15
 HOLD_SECONDS = 10.0
 #: Between two looks at the Lease, of its holder and of the others.
 LOOK_SECONDS = 2.0
+#: Tries to release the Lease; after that it runs out.
+RELEASES = 3
+
+CONFLICT = 409
 
 
 class LeaseLostError(KubeError):
@@ -101,15 +105,20 @@ class Election:
 
     async def release(self) -> None:
         """Let somebody else have it at once."""
-        if not self.leading:
-            return
         self._held_until = float("-inf")
-        try:
-            lease = await self._leases.get_lease(self._name)
-            if lease is not None and _holder(lease) == self._identity:
-                await self._leases.replace_lease(self._edited(lease, "", seconds=1))
-        except KubeError as error:
-            log.warning("can't release the Lease, it will run out: %s", error)
+        for _ in range(RELEASES):
+            try:
+                return await self._give_back()
+            except KubeError as error:
+                log.warning("can't release the Lease: %s", error)
+                # In between a renewal of ours that was cut off may have been carried out.
+                if error.status != CONFLICT:
+                    return
+
+    async def _give_back(self) -> None:
+        lease = await self._leases.get_lease(self._name)
+        if lease is not None and _holder(lease) == self._identity:
+            await self._leases.replace_lease(self._edited(lease, "", seconds=1))
 
     async def _until_lost(self) -> None:
         while self.leading:

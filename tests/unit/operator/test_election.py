@@ -153,6 +153,32 @@ async def test_what_is_released_can_be_had_at_once(one: Election, two: Election)
     assert await two.claim()
 
 
+async def test_a_renewal_that_was_cut_off_and_comes_late_does_not_keep_it(
+    one: Election, two: Election, leases: FakeLeases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one.claim()
+    replace, late = leases.replace_lease, [True]
+
+    async def replace_after_the_renewal(lease: Mapping[str, Any]) -> None:
+        if late:
+            late.clear()
+            await replace(copy.deepcopy(leases.lease or {}))
+        await replace(lease)
+
+    monkeypatch.setattr(leases, "replace_lease", replace_after_the_renewal)
+    await one.release()
+    assert await two.claim()
+
+
+async def test_a_lease_that_ran_out_on_the_way_out_is_released_as_well(
+    one: Election, two: Election, clock: Clock
+) -> None:
+    await one.claim()
+    clock.seconds += HOLD_SECONDS
+    await one.release()
+    assert await two.claim()
+
+
 async def test_who_follows_releases_nothing(
     one: Election, two: Election, leases: FakeLeases
 ) -> None:
