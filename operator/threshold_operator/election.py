@@ -107,18 +107,20 @@ class Election:
         """Let somebody else have it at once."""
         self._held_until = float("-inf")
         for _ in range(RELEASES):
-            try:
-                return await self._give_back()
-            except KubeError as error:
-                log.warning("can't release the Lease: %s", error)
-                # In between a renewal of ours that was cut off may have been carried out.
-                if error.status != CONFLICT:
-                    return
+            if await self._give_back():
+                return
 
-    async def _give_back(self) -> None:
-        lease = await self._leases.get_lease(self._name)
-        if lease is not None and _holder(lease) == self._identity:
-            await self._leases.replace_lease(self._edited(lease, "", seconds=1))
+    async def _give_back(self) -> bool:
+        """Returns whether there is nothing more to try."""
+        try:
+            lease = await self._leases.get_lease(self._name)
+            if lease is not None and _holder(lease) == self._identity:
+                await self._leases.replace_lease(self._edited(lease, "", seconds=1))
+        except KubeError as error:
+            log.warning("can't release the Lease: %s", error)
+            # A renewal of ours that was cut off may have been carried out in between.
+            return error.status != CONFLICT
+        return True
 
     async def _until_lost(self) -> None:
         while self.leading:
