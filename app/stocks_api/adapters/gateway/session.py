@@ -1,9 +1,4 @@
-"""The IB gateway, by ib_insync or ib_async: the only module that knows these clients.
-
-Each session gets a client object of its own: the client clears its state on a drop, and late
-messages of an old session must not reach the new one. Facts about its behaviour that this relies
-on were read from its source (0.9.86; of its continuation 2.1.0) and are named where they matter.
-"""
+"""One session with the gateway, from its connection to its end."""
 
 import asyncio
 import logging
@@ -12,35 +7,27 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from functools import partial
 from inspect import isawaitable
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-try:
-    import ib_insync as ibi
-except ModuleNotFoundError:  # its continuation, with the same interface: the extra `api-ib-async`
-    import ib_async as ibi  # type: ignore[no-redef]
-
+from stocks_api.adapters.gateway.client import ibi
+from stocks_api.adapters.gateway.messages import (
+    fact_of,
+    fill_of,
+    order_facts,
+    order_of,
+    pnl_of,
+    position_of,
+    quote_of,
+    summary_of,
+    symbol_of,
+    term_fields,
+    terms_of,
+)
+from stocks_api.adapters.gateway.ports import GatewayConfig, Listeners
 from stocks_api.domain.errors import ChangeRefused, GatewayUnavailable, OrderUnknownToGateway
-from stocks_api.domain.market import (
-    AccountSummary,
-    Feed,
-    Pnl,
-    Position,
-    Quote,
-    finite,
-    price,
-)
-from stocks_api.domain.orders import (
-    Fill,
-    Order,
-    OrderFact,
-    OrderStatus,
-    OrderType,
-    Terms,
-    exact,
-)
+from stocks_api.domain.orders import Order, OrderFact, OrderStatus, Terms
 from stocks_api.services.order_writer import Snapshot
 from stocks_api.services.pacing import CHORES, Pace
 
@@ -48,193 +35,17 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-# What the gateway's own status words mean. The ones that are missing (PendingSubmit,
-# PendingCancel, ApiPending) say nothing about the outcome.
-_STATUS = {
-    "PreSubmitted": OrderStatus.ACCEPTED,
-    "Submitted": OrderStatus.ACCEPTED,
-    "Filled": OrderStatus.FILLED,
-    "Cancelled": OrderStatus.CANCELLED,
-    "ApiCancelled": OrderStatus.CANCELLED,
-    "Inactive": OrderStatus.REJECTED,
-}
-
 # Error codes that end an order. Other codes on an order are notes about it: the client marks the
 # order as cancelled for most of them, and is wrong whenever the order lives on (10349, 105, ...).
 _REJECTING = frozenset({103, 106, 107, 109, 110, 200, 201, 203, 321, 387, 388, 463, 10052, 10268})
 _REFUSING_CHANGE = _REJECTING | {104, 105, 161, 329}
 # Good news that comes as an error: data farms are fine, an order was cancelled as asked.
 _NOT_ERRORS = frozenset({202, 2104, 2106, 2107, 2108, 2119, 2158})
-_TYPE_WORDS = {
-    OrderType.MARKET: "MKT",
-    OrderType.LIMIT: "LMT",
-    OrderType.STOP: "STP",
-    OrderType.STOP_LIMIT: "STP LMT",
-}
 _UPSTREAM_LOST, _RESTORED_DATA_LOST, _RESTORED_DATA_KEPT = 1100, 1101, 1102
 _CLIENT_ID_IN_USE = 326
-_FEEDS = {1: Feed.LIVE, 2: Feed.FROZEN, 3: Feed.DELAYED, 4: Feed.DELAYED_FROZEN}
-# The account's values that are told on, and how they are called here.
-_ACCOUNT_VALUES = {
-    "NetLiquidation": "net_liquidation",
-    "TotalCashValue": "total_cash",
-    "SettledCash": "settled_cash",
-    "GrossPositionValue": "gross_position_value",
-    "BuyingPower": "buying_power",
-    "AvailableFunds": "available_funds",
-    "ExcessLiquidity": "excess_liquidity",
-    "InitMarginReq": "initial_margin",
-    "MaintMarginReq": "maintenance_margin",
-}
-
-_BEYOND_REASON = 1e12  # shares or dollars; more does not fit the database either
 
 # Paper and simulated accounts begin with DU, live ones never do.
 _PAPER_PREFIX = "DU"
-
-
-class Upstream(Protocol):
-    """Who must know that the gateway lost or regained its servers."""
-
-    def upstream_lost(self) -> None:
-        """Code 1100."""
-
-    def upstream_restored(self, *, data_lost: bool) -> None:
-        """Codes 1101 (data lost) and 1102 (data kept)."""
-
-
-class OrderFacts(Protocol):
-    """Who must know what happens to orders."""
-
-    def record(self, fact: OrderFact) -> None:
-        """The gateway said something about an order."""
-
-
-class PortfolioState(Protocol):
-    """Who keeps positions and P&L."""
-
-    def replace_positions(self, positions: Iterable[Position]) -> None:
-        """All of them."""
-
-    def position_changed(self, position: Position) -> None:
-        """One of them."""
-
-    def position_pnl_changed(self, account: str, symbol: str, pnl: Pnl) -> None:
-        """The P&L of one of them."""
-
-    def account_pnl_changed(self, pnl: Pnl) -> None:
-        """The account's P&L."""
-
-    def summary_changed(self, summary: AccountSummary) -> None:
-        """What the account is worth and may do."""
-
-
-class QuoteState(Protocol):
-    """Who keeps market data."""
-
-    def ticked(self, quote: Quote) -> None:
-        """Market data arrived."""
-
-
-class ErrorMetrics(Protocol):
-    """Where the gateway's error messages are counted."""
-
-    def gateway_error(self, code: int) -> None:
-        """The gateway sent an error message."""
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayConfig:
-    """Where the gateway is, and what to ask of it; `request_timeout` in seconds."""
-
-    host: str
-    port: int
-    client_id: int
-    symbols: tuple[str, ...]
-    live: bool = False
-    request_timeout: float = 4.0
-
-
-@dataclass(frozen=True, slots=True)
-class Listeners:
-    """Who hears what the gateway says."""
-
-    orders: OrderFacts
-    portfolio: PortfolioState
-    quotes: QuoteState
-    upstream: Upstream
-    errors: ErrorMetrics
-
-
-class IbGateway:
-    """One gateway, session after session; lives on the event loop that runs it."""
-
-    def __init__(self, config: GatewayConfig, pace: Pace) -> None:
-        self._config = config
-        self._pace = pace
-        self._listeners: Listeners | None = None
-        self._session: _Session | None = None
-
-    def listen(self, listeners: Listeners) -> None:
-        """Who hears what the gateway says, from now on."""
-        self._listeners = listeners
-
-    async def connect(self) -> None:
-        """Open a session and subscribe. Raises GatewayUnavailable."""
-        self._session = self.new_session()
-        await self._session.open()
-
-    def new_session(self) -> "_Session":
-        """A session that is not open yet."""
-        assert self._listeners is not None, "listen() comes first"  # noqa: S101 a wiring mistake
-        return _Session(self._config, self._listeners, self._pace)
-
-    async def round_trip(self) -> None:
-        """Ask the gateway for its time. Raises GatewayUnavailable."""
-        await self._current.round_trip()
-
-    async def resubscribe(self) -> None:
-        """Ask anew for market data and P&L, as the pace allows. Raises GatewayUnavailable."""
-        self._current.subscribe()
-
-    async def wait_closed(self) -> None:
-        """Return when the session's socket is gone."""
-        await self._current.closed.wait()
-
-    async def close(self) -> None:
-        """End the session; never raises."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
-
-    def place(self, order: Order) -> None:
-        """Send the order. Raises GatewayUnavailable when nothing was sent."""
-        self._current.place(order)
-
-    def cancel(self, order_id: str) -> None:
-        """Ask to cancel. Raises GatewayUnavailable and OrderUnknownToGateway."""
-        self._current.cancel(order_id)
-
-    def change(self, order_id: str, terms: Terms) -> asyncio.Future[str]:
-        """Ask to change an order; the future gets the gateway's words if it refuses.
-
-        Raises GatewayUnavailable, OrderUnknownToGateway and ChangeRefused.
-        """
-        return self._current.change(order_id, terms)
-
-    def cancel_all(self) -> None:
-        """Ask to cancel every open order, of all clients. Raises GatewayUnavailable."""
-        self._current.cancel_all()
-
-    async def snapshot(self) -> Snapshot:
-        """All that the gateway knows of orders; positions are renewed too."""
-        return await self._current.snapshot()
-
-    @property
-    def _current(self) -> "_Session":
-        if self._session is None:
-            raise GatewayUnavailable("not connected to the gateway", "closed")
-        return self._session
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +54,9 @@ class _Change:
     status_before: str
 
 
-class _Session:
+class Session:
+    """Asks and hears; `closed` is set once the socket is gone."""
+
     def __init__(self, config: GatewayConfig, listeners: Listeners, pace: Pace) -> None:
         self._config = config
         self._to = listeners
@@ -266,6 +79,7 @@ class _Session:
     # Session
 
     async def open(self) -> None:
+        """Connect and subscribe. Raises GatewayUnavailable."""
         config = self._config
         try:
             await self._ib.connectAsync(
@@ -286,10 +100,12 @@ class _Session:
         self.subscribe()
 
     async def round_trip(self) -> None:
+        """Ask for the time. Raises GatewayUnavailable."""
         async with self._asking_time:
             await self._ask(lambda: self._ib.reqCurrentTimeAsync(), "the time")
 
     def close(self) -> None:
+        """End it; what it still says is not heard."""
         self._to = _deaf(self._to)
         self.closed.set()
         if self._chores_task is not None:
@@ -382,14 +198,16 @@ class _Session:
     # Orders
 
     def place(self, order: Order) -> None:
+        """Send the order. Raises GatewayUnavailable when nothing was sent."""
         contract = ibi.Stock(order.request.symbol, "SMART", "USD")
         try:
-            trade = self._ib.placeOrder(contract, self._to_ib(order))
+            trade = self._ib.placeOrder(contract, order_of(order, self._account))
         except OSError as error:
             raise GatewayUnavailable(str(error), "closed") from error
         self._trades[order.id] = trade
 
     def cancel(self, order_id: str) -> None:
+        """Ask to cancel. Raises GatewayUnavailable and OrderUnknownToGateway."""
         trade = self._trades.get(order_id)
         if trade is None:
             raise OrderUnknownToGateway(f"the gateway does not know order {order_id}")
@@ -399,23 +217,14 @@ class _Session:
             raise GatewayUnavailable(str(error), "closed") from error
 
     def cancel_all(self) -> None:
+        """Ask to cancel every open order, of all clients. Raises GatewayUnavailable."""
         try:
             self._ib.reqGlobalCancel()
         except OSError as error:
             raise GatewayUnavailable(str(error), "closed") from error
 
-    def _to_ib(self, order: Order) -> ibi.Order:
-        request = order.request
-        return ibi.Order(
-            action=request.side.value,
-            orderType=_TYPE_WORDS[request.order_type],
-            tif=request.time_in_force.value,
-            orderRef=order.id,
-            account=self._account,
-            **_term_fields(order.terms),
-        )
-
     def change(self, order_id: str, terms: Terms) -> asyncio.Future[str]:
+        """Ask to change an order; the future gets the gateway's words if it refuses."""
         trade = self._trades.get(order_id)
         if trade is None or trade.order.clientId != self._config.client_id:
             raise OrderUnknownToGateway(f"this session of the gateway does not know {order_id}")
@@ -424,7 +233,7 @@ class _Session:
         if order_id in self._changes:
             raise ChangeRefused("another change of this order is under way")
         # A copy: what the client holds stays what the gateway said.
-        changed = replace(trade.order, **_term_fields(terms))
+        changed = replace(trade.order, **term_fields(terms))
         change = _Change(asyncio.get_running_loop().create_future(), trade.orderStatus.status)
         try:
             self._ib.placeOrder(trade.contract, changed)
@@ -435,7 +244,7 @@ class _Session:
         return change.refusal
 
     def _on_open_order(self, trade: ibi.Trade) -> None:
-        terms = _terms(trade.order)
+        terms = terms_of(trade.order)
         if trade.order.orderRef and terms is not None:
             self._to.orders.record(
                 OrderFact(
@@ -447,6 +256,7 @@ class _Session:
             )
 
     async def snapshot(self) -> Snapshot:
+        """All that the gateway knows of orders; positions are renewed too."""
         async with self._syncing:
             asked_at = time.monotonic()
             ib = self._ib
@@ -456,13 +266,13 @@ class _Session:
             positions = await self._ask(ib.reqPositionsAsync, "positions")
         self._trades |= {trade.order.orderRef: trade for trade in resting if trade.order.orderRef}
         self._renew_positions(positions)
-        return Snapshot(asked_at, tuple(_facts(completed, resting, executions)))
+        return Snapshot(asked_at, tuple(order_facts(completed, resting, executions)))
 
     def _on_order_status(self, trade: ibi.Trade) -> None:
         if trade.log and trade.log[-1].errorCode:
             return  # the client's own guess after an error: _on_error judges the error itself
         if trade.order.orderRef:
-            self._to.orders.record(_fact_of(trade, ()))
+            self._to.orders.record(fact_of(trade, ()))
 
     def _on_execution(self, trade: ibi.Trade, fill: ibi.Fill) -> None:
         if trade.order.orderRef:
@@ -471,7 +281,7 @@ class _Session:
                     trade.order.orderRef,
                     datetime.now(UTC),
                     perm_id=trade.order.permId or None,
-                    fills=(_fill(fill),),
+                    fills=(fill_of(fill),),
                 )
             )
 
@@ -569,12 +379,12 @@ class _Session:
         ours = [position for position in positions if position.account == self._account]
         for position in ours:
             self._follow_pnl(position)
-        self._to.portfolio.replace_positions(_position(position) for position in ours)
+        self._to.portfolio.replace_positions(position_of(position) for position in ours)
 
     def _follow_pnl(self, position: ibi.Position) -> None:
         contract_id = position.contract.conId
         if position.position and contract_id not in self._symbols:
-            self._symbols[contract_id] = _symbol(position.contract)
+            self._symbols[contract_id] = symbol_of(position.contract)
             self._later(partial(self._ib.reqPnLSingle, position.account, "", contract_id))
         elif not position.position and contract_id in self._symbols:
             del self._symbols[contract_id]
@@ -582,28 +392,27 @@ class _Session:
 
     def _on_position(self, position: ibi.Position) -> None:
         if position.account == self._account:  # unknown while connecting; snapshot() comes then
-            self._to.portfolio.position_changed(_position(position))
+            self._to.portfolio.position_changed(position_of(position))
             self._follow_pnl(position)
 
     def _on_pnl(self, pnl: ibi.PnL) -> None:
-        self._to.portfolio.account_pnl_changed(_pnl(pnl))
+        self._to.portfolio.account_pnl_changed(pnl_of(pnl))
 
     def _on_position_pnl(self, pnl: ibi.PnLSingle) -> None:
         symbol = self._symbols.get(pnl.conId)
         if symbol is not None:
-            self._to.portfolio.position_pnl_changed(pnl.account, symbol, _pnl(pnl))
+            self._to.portfolio.position_pnl_changed(pnl.account, symbol, pnl_of(pnl))
 
     def _on_account_value(self, value: ibi.AccountValue) -> None:
-        name = _ACCOUNT_VALUES.get(value.tag)
-        if name is not None and value.account == self._account:
-            known: dict[str, Any] = {name: finite(value.value), "currency": value.currency}
-            self._to.portfolio.summary_changed(AccountSummary(value.account, **known))
+        summary = summary_of(value)
+        if summary is not None and value.account == self._account:
+            self._to.portfolio.summary_changed(summary)
 
     # Market data
 
     def _on_tickers(self, tickers: Iterable[ibi.Ticker]) -> None:
         for ticker in tickers:
-            self._to.quotes.ticked(_quote(ticker))
+            self._to.quotes.ticked(quote_of(ticker))
 
 
 def _restore_cancellation() -> None:
@@ -626,117 +435,3 @@ class _Nobody:
 
     def __getattr__(self, _name: str) -> Any:
         return lambda *_args, **_kwargs: None
-
-
-def _facts(
-    completed: Iterable[ibi.Trade], resting: Iterable[ibi.Trade], executions: Iterable[ibi.Fill]
-) -> Iterable[OrderFact]:
-    """One fact for each order, matched by orderRef; executions of orders unknown by then, too.
-
-    Only resting orders tell their terms: of a completed one the quantity may be missing.
-    """
-    filled: dict[str, list[Fill]] = {}
-    for execution in executions:
-        filled.setdefault(execution.execution.orderRef, []).append(_fill(execution))
-    for trade in completed:
-        if trade.order.orderRef:
-            yield _fact_of(trade, filled.pop(trade.order.orderRef, []))
-    for trade in resting:
-        if trade.order.orderRef:
-            fact = _fact_of(trade, filled.pop(trade.order.orderRef, []))
-            yield replace(fact, terms=_terms(trade.order))
-    for order_id, fills in filled.items():
-        if order_id:
-            yield OrderFact(order_id, datetime.now(UTC), fills=tuple(fills))
-
-
-def _term_fields(terms: Terms) -> dict[str, Any]:
-    """Fields of the client's order; a price that is left out stays its "no value"."""
-    fields: dict[str, Any] = {"totalQuantity": float(terms.quantity)}
-    if terms.limit_price is not None:
-        fields["lmtPrice"] = float(terms.limit_price)
-    if terms.stop_price is not None:
-        fields["auxPrice"] = float(terms.stop_price)
-    return fields
-
-
-def _terms(order: ibi.Order) -> Terms | None:
-    """What the gateway says of quantity and prices; None if it says no quantity."""
-    quantity = _positive(order.totalQuantity)
-    if quantity is None:
-        return None
-    return Terms(quantity, _money(order.lmtPrice), _money(order.auxPrice))
-
-
-def _fact_of(trade: ibi.Trade, fills: Iterable[Fill]) -> OrderFact:
-    """What the client knows of an order; a completed one says only its own filled quantity."""
-    status = trade.orderStatus
-    filled = max(_quantity(status.filled), _quantity(trade.order.filledQuantity))
-    return OrderFact(
-        trade.order.orderRef,
-        datetime.now(UTC),
-        perm_id=trade.order.permId or status.permId or None,
-        status=_STATUS.get(status.status),
-        filled_quantity=filled,
-        average_price=_money(status.avgFillPrice),
-        fills=tuple(fills),
-        reason=status.status if status.status == "Inactive" else "",
-    )
-
-
-def _fill(fill: ibi.Fill) -> Fill:
-    execution = fill.execution
-    return Fill(
-        exec_id=execution.execId,
-        quantity=_quantity(execution.shares),
-        price=_money(execution.price) or Decimal(0),
-        at=execution.time,
-    )
-
-
-def _pnl(pnl: ibi.PnL | ibi.PnLSingle) -> Pnl:
-    return Pnl(finite(pnl.dailyPnL), finite(pnl.unrealizedPnL), finite(pnl.realizedPnL))
-
-
-def _position(position: ibi.Position) -> Position:
-    return Position(
-        account=position.account,
-        symbol=_symbol(position.contract),
-        quantity=exact(Decimal(str(finite(position.position) or 0))),
-        average_cost=finite(position.avgCost),
-    )
-
-
-def _symbol(contract: ibi.Contract) -> str:
-    """A stock's symbol; options and futures of it must not be taken for the stock."""
-    return contract.symbol if contract.secType == "STK" else contract.localSymbol
-
-
-def _quote(ticker: ibi.Ticker) -> Quote:
-    return Quote(
-        symbol=ticker.contract.symbol if ticker.contract else "",
-        bid=price(ticker.bid),
-        ask=price(ticker.ask),
-        last=price(ticker.last),
-        bid_size=finite(ticker.bidSize),
-        ask_size=finite(ticker.askSize),
-        close=price(ticker.close),
-        feed=_FEEDS.get(ticker.marketDataType, Feed.LIVE),
-        last_tick_at=ticker.time,
-    )
-
-
-def _quantity(value: float) -> Decimal:
-    return _positive(value) or Decimal(0)
-
-
-def _money(value: float) -> Decimal | None:
-    return _positive(value)
-
-
-def _positive(value: float) -> Decimal | None:
-    """The number as it is stored, or None for what can be no quantity and no price."""
-    number = finite(value)
-    if number is None or not 0 < number < _BEYOND_REASON:
-        return None
-    return exact(Decimal(str(number)))
