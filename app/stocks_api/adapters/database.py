@@ -5,9 +5,10 @@ database becomes DatabaseUnavailable: what is wrong with a request was found bef
 """
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import wraps
@@ -34,6 +35,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     event,
+    false,
     insert,
     select,
     text,
@@ -45,6 +47,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 import stocks_api
+from stocks_api.adapters.write_queue import WriteQueue
 from stocks_api.domain.errors import DatabaseUnavailable, Deposed
 from stocks_api.domain.orders import (
     Fill,
@@ -245,7 +248,11 @@ class OrderDatabase:
         self._epoch = epoch
         # Reads on SQLite must not take its one write lock, so they run outside a transaction.
         self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._turn: Callable[[], AbstractAsyncContextManager[None]] = (
+            WriteQueue().turn if engine.dialect.name == "sqlite" else nullcontext
+        )
         self._metrics = metrics
+        self.stored_at = -math.inf  # when an order was last stored, monotonic seconds
         self._running: set[asyncio.Task[Any]] = set()
 
     @_to_its_end
@@ -260,10 +267,14 @@ class OrderDatabase:
 
     @_to_its_end
     async def ping(self) -> None:
-        """A write that changes nothing: a database that is full can still be read."""
+        """A write that changes nothing: a database that is full can still be read.
+
+        It also waits for the locks that an order would wait for.
+        """
         async with self._write("ping") as connection:
             same = "UPDATE alembic_version SET version_num = version_num"
             await connection.execute(text(same))
+            await connection.execute(update(orders).where(false()).values(reason=orders.c.reason))
 
     @_to_its_end
     async def add(self, order: Order) -> Order:
@@ -383,7 +394,11 @@ class OrderDatabase:
 
     @asynccontextmanager
     async def _write(self, operation: str) -> AsyncIterator[AsyncConnection]:
-        async with self._translated(operation), self._engine.begin() as connection:
+        async with (
+            self._translated(operation),
+            self._turn(),
+            self._engine.begin() as connection,
+        ):
             yield connection
 
     @asynccontextmanager
@@ -396,6 +411,7 @@ class OrderDatabase:
                 if (await connection.execute(current)).scalar_one() != epoch:
                     raise Deposed(f"reign {epoch} is over: another replica leads")
             yield connection
+        self.stored_at = time.monotonic()
 
     @asynccontextmanager
     async def _read(self, operation: str) -> AsyncIterator[AsyncConnection]:

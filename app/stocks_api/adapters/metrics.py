@@ -353,7 +353,7 @@ class Metrics:
 
     def _database(self, registry: CollectorRegistry, started: float) -> None:
         self._database_up = Gauge(
-            "database_up", "1 while the database answers, else 0.", registry=registry
+            "database_up", "1 while orders can be stored, else 0.", registry=registry
         )
         self._database_success = Gauge(
             "database_last_success_timestamp_seconds",

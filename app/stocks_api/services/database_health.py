@@ -13,7 +13,11 @@ log = logging.getLogger(__name__)
 
 
 class Database(Protocol):
-    """The database, as far as its health needs it. Both raise DatabaseUnavailable."""
+    """The database, as far as its health needs it. Both methods raise DatabaseUnavailable."""
+
+    @property
+    def stored_at(self) -> float:
+        """When an order was last stored, monotonic seconds."""
 
     async def migrate(self) -> None:
         """Bring the schema up to date; does nothing when it is."""
@@ -80,12 +84,15 @@ class DatabaseHealth:
             self._migrated = True
 
     async def _ping(self) -> None:
+        """A ping that waits behind orders shows a busy database, not one that is away."""
+        asked = time.monotonic()
         try:
             async with asyncio.timeout(self._timing.timeout):
                 await self._database.ping()
         except TimeoutError:
-            seconds = self._timing.timeout
-            raise DatabaseUnavailable(f"no answer within {seconds:g} s") from None
+            if self._database.stored_at < asked:
+                seconds = self._timing.timeout
+                raise DatabaseUnavailable(f"no answer within {seconds:g} s") from None
 
     def _succeeded(self) -> None:
         self.problem = ""

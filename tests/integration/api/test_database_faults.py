@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import psycopg
 import pytest
 from tests.integration.api import books
-from tests.integration.api.conftest import MARKET_BUY, Simulator, running, until
+from tests.integration.api.conftest import MARKET_BUY, RESTING_BUY, Simulator, running, until
 
 from stocks_api.settings import Settings
 
@@ -114,17 +114,27 @@ async def test_while_the_table_is_locked_nothing_is_sent_and_the_order_goes_out_
 ) -> None:
     async with running(on(settings, postgresql_url)) as api:
         await api.until_ready()
+        resting = (await api.place(RESTING_BUY))["id"]
         with psycopg.connect(f"postgresql://{postgresql_url}") as holder:
             holder.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
             first = asyncio.create_task(api.post(MARKET_BUY, **KEY))
+            await api.until_metric("database_up", 0)
+            await api.until_not_ready()
+            stopped = await api.switch("POST", reason="nobody knows what is stored")
+            assert stopped.json()["stored"] is True
+            await until(simulator.orders, lambda orders: orders[0]["status"] == "Cancelled")
             answer = await first  # after the 10 s that a query may take
             assert answer.status_code == 503, answer.text
-            assert await simulator.orders() == []
+            assert set(await simulator.arrived()) == {resting}
             assert await api.count("order_rejections_total", reason="database_down") == 1
             assert await api.count("ib_connection_status") == 1
+            assert await api.count("database_up") == 0
         await api.until_ready()
-        again = await until(
-            lambda: api.post(MARKET_BUY, **KEY), lambda answer: answer.status_code == 201
+        assert await api.count("database_up") == 1
+        await until(
+            lambda: api.post(MARKET_BUY, **KEY), lambda got: got.json().get("rule") == "kill_switch"
         )
+        await api.switch("DELETE")
+        again = await until(lambda: api.post(MARKET_BUY, **KEY), lambda got: got.status_code == 201)
         await api.until_status(again.json()["id"], "filled")
-        assert set((await simulator.arrived()).values()) == {1}
+        await books.until_they_agree(api, simulator)

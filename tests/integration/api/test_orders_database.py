@@ -299,6 +299,34 @@ async def test_a_server_that_is_gone_is_unavailable_and_then_available_again(
     await database.close()
 
 
+async def test_writes_to_sqlite_queue_however_short_its_patience(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite+aiosqlite:///{tmp_path}/orders.db", busy_seconds=0)
+    database = OrderDatabase(engine, Metrics(CollectorRegistry(), []))
+    await database.migrate()
+    await asyncio.gather(*(database.add(an_order(number)) for number in range(100)))
+    assert len(await database.open_orders()) == 100
+    await database.close()
+
+
+async def test_those_who_wait_behind_a_write_that_fails_do_not_wait_as_long_each(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/orders.db"
+    engine, other = open_engine(url, busy_seconds=1), open_engine(url)
+    registry = CollectorRegistry()
+    database = OrderDatabase(engine, Metrics(registry, []))
+    await database.migrate()
+    async with other.begin():  # takes the write lock
+        writes = (database.add(an_order(number)) for number in range(50))
+        failed = await asyncio.gather(*writes, return_exceptions=True)
+    assert {type(one) for one in failed} == {DatabaseUnavailable}
+    name, labels = "database_query_duration_seconds_sum", {"operation": "add"}
+    assert (registry.get_sample_value(name, labels) or 0) < 50 * 10  # not 1 + 2 + 3 + ...
+    await database.add(an_order())
+    await engine.dispose()
+    await other.dispose()
+
+
 async def test_a_locked_sqlite_file_is_unavailable(tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path}/orders.db"
     engine, other = open_engine(url, busy_seconds=0.2), open_engine(url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -115,6 +116,7 @@ class Database:
     def __init__(self) -> None:
         self.here = True
         self.slow = False
+        self.stored_at = -math.inf
         self.migrations = 0
 
     async def migrate(self) -> None:
@@ -156,5 +158,15 @@ def test_a_database_that_hangs_is_down_after_3_seconds() -> None:
         await health(database, shown).check()
         assert asyncio.get_running_loop().time() == pytest.approx(3)
         assert shown.up == [False]
+
+    clock.run(scenario())
+
+
+def test_a_database_that_stores_orders_while_it_is_asked_is_only_busy() -> None:
+    async def scenario() -> None:
+        database, shown = Database(), Shown()
+        database.slow, database.stored_at = True, math.inf
+        await health(database, shown).check()
+        assert shown.up == [True]
 
     clock.run(scenario())
