@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +13,6 @@ from fastapi.security import APIKeyHeader
 from stocks_api.api.auth import HEADER
 from stocks_api.api.forwarding import Leader, pass_on
 from stocks_api.api.problems import Problem
-from stocks_api.domain.errors import AnswerLost, NotLeading
 
 READ, TRADE, ADMIN = "read", "trade", "admin"
 _LEADER_SECONDS = 2.0  # for its answer to the kill switch
@@ -95,12 +93,22 @@ class SwitchRoute(AdminRoute):
 
     async def respond(self, request: Request, handle: Handler) -> Response:
         """The leader's answer if it has one soon, else ours."""
-        answer = await handle(request)
-        if request.app.state.services.leader.elsewhere:
-            with suppress(NotLeading, AnswerLost, TimeoutError):
-                async with asyncio.timeout(_LEADER_SECONDS):
-                    return await super().respond(request, handle)
-        return answer
+        if not request.app.state.services.leader.elsewhere:
+            return await handle(request)
+        await request.body()  # read once, for both
+        theirs, ours = await asyncio.gather(
+            self._ask_leader(request, handle), handle(request), return_exceptions=True
+        )
+        if isinstance(theirs, Response):
+            return theirs
+        if isinstance(ours, BaseException):
+            raise ours
+        return ours
+
+    async def _ask_leader(self, request: Request, handle: Handler) -> Response:
+        """Its answer. Raises NotLeading, AnswerLost and TimeoutError."""
+        async with asyncio.timeout(_LEADER_SECONDS):
+            return await super().respond(request, handle)
 
 
 def _no_constant(name: str) -> None:
