@@ -1,4 +1,4 @@
-"""Requests at a replica that does not lead: passed on once; an answer that was lost is no refusal."""
+"""Requests at a replica that does not lead: passed on once; a lost answer is no refusal."""
 
 from __future__ import annotations
 
