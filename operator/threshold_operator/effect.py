@@ -10,6 +10,7 @@ recover number. A Shadow governs nothing: its series and the rule that reads the
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -114,17 +115,26 @@ class Blind:
     message: str
 
 
+#: Where an object of its own governs: alert, tier, mode and value of the scope label.
+_Place = tuple[str, Severity, Mode, str]
+
+
 class Overrides:
     """Which values of an alert's scope label are governed by objects of their own."""
 
-    def __init__(self, decisions: Iterable[Decision], now: datetime) -> None:
-        self._scoped: dict[tuple[str, Severity, Mode], set[str]] = {}
-        for decision in decisions:
-            threshold = decision.in_force
-            if threshold is not None and threshold.spec.match and not threshold.expired(now):
-                for severity in threshold.spec.tiers:
-                    key = threshold.spec.alert, severity, threshold.spec.mode
-                    self._scoped.setdefault(key, set()).update(threshold.spec.match.values())
+    def __init__(self) -> None:
+        self._places: dict[str, list[_Place]] = {}
+        self._objects: Counter[_Place] = Counter()
+
+    def note(self, name: str, decision: Decision | None, now: datetime) -> None:
+        """The object of this name was decided anew, expired, or went."""
+        for place in self._places.pop(name, ()):
+            self._objects[place] -= 1
+            if not self._objects[place]:
+                del self._objects[place]
+        if decision is not None and (places := _places(decision, now)):
+            self._places[name] = places
+            self._objects.update(places)
 
     def govern(
         self,
@@ -140,9 +150,20 @@ class Overrides:
         spec = threshold.spec
         if spec.match:
             return all(labels.get(key) == value for key, value in spec.match.items())
+        value = labels.get(scope) if scope else None
+        if value is None:
+            return True
         modes = {Mode.ENFORCE, spec.mode}
-        others = (self._scoped.get((spec.alert, severity, mode), set()) for mode in modes)
-        return scope is None or not any(labels.get(scope) in values for values in others)
+        return not any(self._objects[spec.alert, severity, mode, value] for mode in modes)
+
+
+def _places(decision: Decision, now: datetime) -> list[_Place]:
+    threshold = decision.in_force
+    if threshold is None or threshold.expired(now):
+        return []
+    spec = threshold.spec
+    values = spec.match.values()
+    return [(spec.alert, severity, spec.mode, v) for severity in spec.tiers for v in values]
 
 
 _MATCHER = r'\w+(?:=~|!~|!=|=)"(?:[^"\\]|\\.)*"'

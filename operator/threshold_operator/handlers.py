@@ -1,7 +1,8 @@
-"""Where kopf comes in: it watches, and tells the stores what it sees. Nothing else is left to it.
+"""Where kopf comes in: it signs in, lists and watches. Nothing else is left to it.
 
-``on.event`` keeps no finalizers, annotations or last-handled configuration on the users' objects;
-what it lacks, retries, the reconciler and the informer's lists make up for.
+What it lists it tells the stores; its watches they read before it does. ``on.event`` keeps no
+finalizers, annotations or last-handled configuration on the users' objects; what it lacks, retries,
+the reconciler and the informer's lists make up for.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
-import re
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, repeat
 from typing import Any, cast
 
@@ -22,7 +22,8 @@ from threshold_operator.health import WATCH_SECONDS, Health
 from threshold_operator.kube import RULES
 from threshold_operator.manifest import MANAGER, PREFIX, RULE_GROUP, RULE_VERSION
 from threshold_operator.model import GROUP, PLURAL, VERSION
-from threshold_operator.store import Namespaces, Shelf, Store
+from threshold_operator.store import Namespaces
+from threshold_operator.watching import Feed, Stream
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ async def watch(
     :param stop: what SIGTERM does; kopf would take the signal for itself.
     """
     await watchable.wait()  # kopf looks for the kinds once, so not before they exist
-    registry = _registry(namespaces, health)
+    registry = _registry(_feeds(namespaces), health)
 
     @kopf.on.startup(registry=registry)
     async def take_sigterm_back(**_: Any) -> None:
@@ -59,34 +60,32 @@ async def watch(
     )
 
 
-def _registry(namespaces: Namespaces, health: Health) -> kopf.OperatorRegistry:
+def _feeds(namespaces: Namespaces) -> Mapping[str, Feed]:
+    """By the plural of the kind."""
+    return {
+        PLURAL: Feed(GROUP, VERSION, PLURAL, lambda served: namespaces[served].thresholds),
+        RULES: Feed(RULE_GROUP, RULE_VERSION, RULES, lambda s: namespaces[s].rules, PREFIX),
+    }
+
+
+def _registry(feeds: Mapping[str, Feed], health: Health) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
+    kopf.on.login(registry=registry)(_Login(feeds, health).sign_in)
+    for kind, feed in feeds.items():
+        health.heard(kind)
 
-    def see(
-        group: str, version: str, plural: str, shelf: Callable[[Store], Shelf], prefix: str = ""
-    ) -> None:
-        health.heard(plural)
+        @kopf.on.event(feed.group, feed.version, kind, registry=registry)
+        async def listed(event: kopf.RawEvent, feed: Feed = feed, **_: Any) -> None:
+            feed.take(event)
 
-        def ours(name: str, **_: Any) -> bool:
-            return name.startswith(prefix)
-
-        @kopf.on.event(group, version, plural, registry=registry, when=ours)
-        async def seen(event: kopf.RawEvent, **_: Any) -> None:
-            body = event["object"]
-            kept = shelf(namespaces[body["metadata"]["namespace"]])
-            (kept.drop if event["type"] == "DELETED" else kept.put)(body)
-
-    kopf.on.login(registry=registry)(_Login(health).sign_in)
-    see(GROUP, VERSION, PLURAL, lambda store: store.thresholds)
-    see(RULE_GROUP, RULE_VERSION, RULES, lambda store: store.rules, PREFIX)
     return registry
 
 
 class _Login:
     """Signs in as kube.py does; again where the API server refuses it, and not in a loop."""
 
-    def __init__(self, health: Health) -> None:
-        self._listener = _Listener(health)
+    def __init__(self, feeds: Mapping[str, Feed], health: Health) -> None:
+        self._listener = _Listener(feeds, health)
         self._pause = 0.0
 
     async def sign_in(self, **asked: Any) -> kopf.AiohttpSession | None:
@@ -104,10 +103,10 @@ class _Login:
 
 
 class _Listener:
-    """Hears each piece of a watch; the bookmarks among them kopf keeps to itself."""
+    """Reads each watch before kopf does."""
 
-    def __init__(self, health: Health) -> None:
-        self._health = health
+    def __init__(self, feeds: Mapping[str, Feed], health: Health) -> None:
+        self._feeds, self._health = feeds, health
         self._open_at: dict[str, float] = {}
 
     async def __call__(
@@ -118,8 +117,8 @@ class _Listener:
         await self._pace(request.url.path)
         response = await handler(request)
         if response.ok:
-            kind = request.url.path.rpartition("/")[2]
-            response.content = cast(Any, _Heard(response.content, kind, self._health))
+            feed = self._feeds[request.url.path.rpartition("/")[2]]
+            response.content = cast(Any, Stream(response.content, feed, self._health))
         return response
 
     async def _pace(self, path: str) -> None:
@@ -127,29 +126,6 @@ class _Listener:
         now = asyncio.get_running_loop().time()
         await asyncio.sleep(max(self._open_at.get(path, now) - now, 0.0))
         self._open_at[path] = asyncio.get_running_loop().time() + PAUSE_SECONDS
-
-
-_ERROR, _GONE = re.compile(rb'"type": ?"ERROR"'), re.compile(rb'"code": ?410')
-
-
-class _Heard:
-    """The content of a watch."""
-
-    def __init__(self, content: aiohttp.StreamReader, kind: str, health: Health) -> None:
-        self._content, self._kind, self._health = content, kind, health
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._content, name)
-
-    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        """Until an error that kopf would end us for; 410 it knows, and lists anew."""
-        async for chunk in self._content.iter_chunked(size):
-            if _ERROR.search(chunk) and not _GONE.search(chunk):
-                log.warning("the watch of %s ended: %s", self._kind, chunk[:500])
-                return
-            self._health.heard(self._kind)
-            yield chunk
-        self._health.heard(self._kind)  # the API server ended it in time, as we had asked
 
 
 class _Patience:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -62,17 +62,22 @@ class Previews:
     ) -> None:
         self._past, self._catalogue, self._touch = past, catalogue, touch
         self._now, self._clock = now, clock
-        self._all: Collection[AlertThreshold] = ()
-        self._wanted: Mapping[str, AlertThreshold] = {}
+        self._all: dict[str, AlertThreshold] = {}
+        self._wanted: dict[str, AlertThreshold] = {}
         self._answers: dict[str, _Answer] = {}
         self._news = asyncio.Event()
 
-    def want(self, decisions: Collection[Decision]) -> None:
-        """These objects exist now."""
-        self._all = [d.in_force for d in decisions if d.in_force is not None]
-        self._wanted = {each.name: each for each in self._all if window(each)}
-        for name in self._answers.keys() - self._wanted.keys():
-            del self._answers[name]
+    def note(self, name: str, decision: Decision | None) -> None:
+        """The object of this name was decided anew, or went."""
+        threshold = decision.in_force if decision else None
+        self._all.pop(name, None)
+        self._wanted.pop(name, None)
+        if threshold is not None:
+            self._all[name] = threshold
+        if threshold is None or window(threshold) is None:
+            self._answers.pop(name, None)
+            return
+        self._wanted[name] = threshold
         self._news.set()
 
     def of(self, decision: Decision, before: Mapping[str, Any]) -> Status | None:
@@ -137,7 +142,7 @@ class Previews:
     async def _ask(self, past: Past, threshold: AlertThreshold) -> Status:
         now, span = self._now(), window(threshold)
         assert span is not None  # noqa: S101 - only those are wanted
-        others = [each for each in in_force(self._all, now) if each.name != threshold.name]
+        others = [each for each in in_force(self._all.values(), now) if each.name != threshold.name]
         asked = question(threshold, self._catalogue[threshold.spec.alert], others)
         report = await past.preview(asked, milliseconds(span), round(now.timestamp() * 1000))
         return preview_status(threshold, report)

@@ -110,12 +110,13 @@ class Reconciler:
         self._now, self._clock = now, clock
         self._planner = Planner(store, catalogue)
         self._backoff = Backoff()
-        self._overrides = Overrides([], now())
+        self._overrides = Overrides()
         self._judged_at = float("-inf")
         self._started = clock()
         #: By name: the object and generation last proven, and when.
         self._proven: dict[str, tuple[str, int, float]] = {}
         self._waiting: set[str] = set()
+        self._states: dict[str, str] = {}
         #: What we last wrote of each rule, and the version that the API server made of it.
         self._written: dict[str, tuple[Manifest, str]] = {}
 
@@ -159,13 +160,18 @@ class Reconciler:
         changed = self._planner.plan(self._now(), names)
         if changed:
             names |= changed
-            self._previews.want(self._planner.decisions.values())
-            self._overrides = Overrides(self._planner.decisions.values(), self._now())
+            self._note(changed)
         if self._planner.decisions and self._clock() >= self._probe.due(eager=bool(self._waiting)):
             await self._probe.look(self._clock())
             # A look at Prometheus is no reason to try sooner what the API server refuses.
             names |= self._to_be_judged() - self._backoff.resting()
         return names
+
+    def _note(self, changed: Iterable[str]) -> None:
+        for name in changed:
+            decision = self._planner.decisions.get(name)
+            self._overrides.note(name, decision, self._now())
+            self._previews.note(name, decision)
 
     def _to_be_judged(self) -> set[str]:
         """Those on their way at every look; all of them, however many, only now and then."""
@@ -184,7 +190,7 @@ class Reconciler:
         async with asyncio.TaskGroup() as tasks:
             for name in sorted(names):
                 tasks.create_task(one(name))
-        self._count_objects()
+        self._count_objects(names)
 
     async def _reconcile(self, name: str) -> None:
         """One object; whatever goes wrong with it is its own problem, and tried again."""
@@ -353,11 +359,13 @@ class Reconciler:
         if body is not None:
             self._store.thresholds.drop(body)
 
-    def _count_objects(self) -> None:
-        states: Counter[str] = Counter()
-        for body in self._store.thresholds.all():
-            states[condition_of(body.get("status") or {}, "Ready").get("reason", "New")] += 1
-        self._metrics.count_objects(self._namespace, states)
+    def _count_objects(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._states.pop(name, None)
+            if (body := self._store.thresholds.get(name)) is not None:
+                ready = condition_of(body.get("status") or {}, "Ready")
+                self._states[name] = ready.get("reason", "New")
+        self._metrics.count_objects(self._namespace, Counter(self._states.values()))
 
 
 class RefusedError(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from tests.unit.operator.objects import CATALOGUE, NAMESPACE, NOW, PNL, threshold
@@ -97,6 +97,13 @@ def perfect(*thresholds: AlertThreshold) -> Observation:
     )
 
 
+def known(*objects: AlertThreshold, now: datetime = NOW) -> Overrides:
+    overrides = Overrides()
+    for each in objects:
+        overrides.note(each.name, in_force(each), now)
+    return overrides
+
+
 def verdict(
     which: AlertThreshold,
     seen: Observation | Blind,
@@ -105,7 +112,7 @@ def verdict(
     later: timedelta = timedelta(),
 ) -> Verdict:
     now = NOW + later
-    overrides = Overrides([in_force(each) for each in (which, *others)], now)
+    overrides = known(which, *others, now=now)
     return judge(which, ENTRY, seen, overrides, applied=NOW - applied, now=now)
 
 
@@ -215,7 +222,7 @@ def test_a_preview_is_never_in_force() -> None:
 
 
 def test_what_prometheus_operator_rejects_is_rejected_whatever_prometheus_says() -> None:
-    overrides = Overrides([in_force(TSLA)], NOW)
+    overrides = known(TSLA)
     said = judge(TSLA, ENTRY, perfect(TSLA), overrides, applied=NOW, now=NOW, rejected="bad expr")
     assert said == Verdict("False", "Rejected", "bad expr")
 
@@ -404,16 +411,26 @@ def test_the_state_is_that_of_the_instances_it_governs(
 ) -> None:
     samples = tuple(sample(1, symbol=symbol, alertstate=state) for symbol, state in alerts)
     seen = Observation(alerts={CRITICAL: samples})
-    assert alert_state(TSLA, ENTRY, seen, Overrides([in_force(TSLA)], NOW)) == state
+    assert alert_state(TSLA, ENTRY, seen, known(TSLA)) == state
 
 
 def test_the_state_of_a_wide_object_leaves_out_what_a_scoped_one_governs() -> None:
     firing = sample(1, symbol="TSLA", alertstate="firing")
     seen = Observation(alerts={CRITICAL: (firing,)})
-    alone = Overrides([in_force(WIDE)], NOW)
-    both = Overrides([in_force(WIDE), in_force(TSLA)], NOW)
+    alone = known(WIDE)
+    both = known(WIDE, TSLA)
     assert alert_state(WIDE, ENTRY, seen, alone) == "firing"
     assert alert_state(WIDE, ENTRY, seen, both) == "inactive"
+
+
+def test_a_scoped_object_that_went_or_expired_governs_nothing() -> None:
+    firing = sample(1, symbol="TSLA", alertstate="firing")
+    seen = Observation(alerts={CRITICAL: (firing,)})
+    overrides = known(WIDE, TSLA)
+    overrides.note(TSLA.name, in_force(TSLA), NOW)
+    assert alert_state(WIDE, ENTRY, seen, overrides) == "inactive"
+    overrides.note(TSLA.name, None, NOW)
+    assert alert_state(WIDE, ENTRY, seen, overrides) == "firing"
 
 
 def test_the_state_of_a_shadow_is_that_of_its_own_alert() -> None:
@@ -421,7 +438,7 @@ def test_the_state_of_a_shadow_is_that_of_its_own_alert() -> None:
         return sample(1, symbol=symbol, severity="none", shadow=shadow, alertstate="firing")
 
     wide = threshold("wide", PNL, mode="Shadow", critical={"threshold": 0.01})
-    overrides = Overrides([in_force(wide), in_force(SHADOWED)], NOW)
+    overrides = known(wide, SHADOWED)
 
     def state(which: AlertThreshold, *alerts: Sample) -> str:
         loud = sample(1, symbol="AAPL", alertstate="firing")
@@ -437,12 +454,12 @@ def test_the_state_of_a_shadow_is_that_of_its_own_alert() -> None:
 
 def test_a_tier_that_the_object_doesn_t_set_is_no_concern_of_its_state() -> None:
     seen = Observation(alerts={(PNL, "warning"): (sample(1, symbol="TSLA", alertstate="firing"),)})
-    assert alert_state(TSLA, ENTRY, seen, Overrides([], NOW)) == "inactive"
+    assert alert_state(TSLA, ENTRY, seen, known()) == "inactive"
 
 
 def test_no_state_is_known_of_a_prometheus_that_is_silent() -> None:
     blind = Blind("PrometheusUnreachable", "")
-    assert alert_state(TSLA, ENTRY, blind, Overrides([], NOW)) == "unknown"
+    assert alert_state(TSLA, ENTRY, blind, known()) == "unknown"
 
 
 SAME = {
