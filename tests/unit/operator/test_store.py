@@ -23,6 +23,15 @@ def shelf(heard: list[str]) -> Shelf:
     return Shelf(heard.append)
 
 
+def test_who_owns_which_field_is_not_kept_but_when_they_wrote_is(shelf: Shelf) -> None:
+    written = {"manager": "m", "time": "2026-01-01T00:00:00Z"}
+    for version, take in enumerate((shelf.put, shelf.keep), 1):
+        seen = body(version=version)
+        seen["metadata"]["managedFields"] = [{**written, "fieldsV1": {"f:spec": {}}}]
+        take(seen)
+        assert shelf["a"]["metadata"]["managedFields"] == [written]
+
+
 def test_each_version_is_news_once(shelf: Shelf, heard: list[str]) -> None:
     for version in (1, 1, 2, 2):
         shelf.put(body(version=version))
