@@ -50,6 +50,9 @@ class Stream:
     def __init__(self, content: aiohttp.StreamReader, feed: Feed, health: Health) -> None:
         self._content, self._feed, self._health = content, feed, health
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
+
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         """Until an error that kopf would end us for; 410 it knows, and lists anew."""
         rest = b""

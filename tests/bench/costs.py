@@ -32,6 +32,8 @@ Start = Callable[[Desk, Path], AbstractContextManager[Subject]]
 
 #: Seconds in which nothing may happen any more, before it is counted.
 QUIET = 5
+#: Seconds between two edits of the same object in the soak: an hour of it leaves others room.
+ROUND = 10
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,10 @@ def _soak(server: ApiServer, folder: Path, minutes: float) -> None:
         report = time.monotonic()
         while time.monotonic() < end:
             round_ += 1
+            begun = time.monotonic()
             edit(desk, names, 0.03 + round_ % 20 / 1000)
             edits += len(names)
+            time.sleep(max(ROUND - (time.monotonic() - begun), 0))
             if time.monotonic() >= report:
                 print(f"soak: {edits:6} edits  {subject.memory:6.1f} MiB", flush=True)
                 report = time.monotonic() + max(minutes * 60 / 12, 5)
