@@ -31,6 +31,7 @@ from threshold_operator.render import (
     number,
     threshold_group,
 )
+from threshold_operator.rule_selector import Selection
 
 #: A rule reaches a Prometheus of prometheus-operator within 2 to 3 minutes (ConfigMap, kubelet
 #: sync, reload). A group that is still unknown after that isn't on its way.
@@ -97,7 +98,8 @@ class Observation:
 
     ``groups`` holds the rules of each object's group, ``layers`` the chart's rules that compute
     what is in force; ``numbers`` go by series and source, ``in_force`` by series, alert and
-    severity, ``alerts`` by alert and severity.
+    severity, ``alerts`` by alert and severity. ``selection`` is known only where a rule is missing,
+    and only to those who may ask.
     """
 
     groups: Mapping[str, tuple[LoadedRule, ...]] = field(default_factory=dict)
@@ -105,6 +107,7 @@ class Observation:
     numbers: Samples = field(default_factory=dict)
     in_force: Samples = field(default_factory=dict)
     alerts: Samples = field(default_factory=dict)
+    selection: Selection | None = None
 
 
 @dataclass(frozen=True)
@@ -209,7 +212,7 @@ def judge(
     if isinstance(seen, Blind):
         return Verdict("Unknown", seen.reason, seen.message)
     for doubt in _doubts(threshold, entry, seen, overrides):
-        return _patient(doubt, applied, now)
+        return _patient(doubt, seen.selection, now - applied)
     return Verdict("True", PROVEN, f"Prometheus evaluates {_numbers(threshold, entry)}")
 
 
@@ -235,11 +238,13 @@ def _alerts(seen: Observation, threshold: AlertThreshold, severity: Severity) ->
     return (sample for sample in shadows if sample.labels.get(SHADOW) == severity)
 
 
-def _patient(doubt: Verdict, applied: datetime, now: datetime) -> Verdict:
-    """What Prometheus doesn't evaluate is on its way at first."""
-    if doubt.reason in (PROPAGATING, NOT_SELECTED) and now - applied < SAID_AFTER:
+def _patient(doubt: Verdict, selection: Selection | None, age: timedelta) -> Verdict:
+    """What Prometheus doesn't evaluate is on its way at first, unless its selectors refuse it."""
+    if doubt.reason == NOT_SELECTED and selection is not None and selection.refusal:
+        return doubt
+    if doubt.reason in (PROPAGATING, NOT_SELECTED) and age < SAID_AFTER:
         return Verdict("False", PROPAGATING, "on its way to Prometheus")
-    if doubt.reason == NOT_SELECTED and now - applied < SELECTED_WITHIN:
+    if doubt.reason == NOT_SELECTED and age < SELECTED_WITHIN:
         return Verdict("False", PROPAGATING, "Prometheus hasn't loaded the rule yet")
     return doubt
 
@@ -260,7 +265,7 @@ def _rule_doubts(threshold: AlertThreshold, entry: Entry, seen: Observation) -> 
     group = threshold_group(threshold, entry)
     loaded = seen.groups.get(group["name"], ())
     if not loaded:
-        yield Verdict("False", NOT_SELECTED, _not_selected(f"threshold-{threshold.name}"))
+        yield _not_selected(f"threshold-{threshold.name}", seen.selection)
     yield from _health_doubts(loaded)
     if {_identity(rule) for rule in loaded} != {_wanted(rule) for rule in group["rules"]}:
         yield Verdict(
@@ -284,7 +289,7 @@ def _layer_doubts(
     own = f'namespace="{namespace}"'
     rules = [r for r in seen.layers if (r.name, r.labels) == (record, wanted) and own in r.expr]
     if not rules:
-        yield Verdict("False", NOT_SELECTED, _not_selected(f"of the chart with {entry.name}"))
+        yield _not_selected(f"of the chart with {entry.name}", seen.selection)
     yield from _health_doubts(rules)
 
 
@@ -387,10 +392,20 @@ def _numbers(threshold: AlertThreshold, entry: Entry) -> str:
     return numbers
 
 
-def _not_selected(which: str) -> str:
-    return (
-        f"Prometheus hasn't loaded the PrometheusRule {which}: its ruleSelector probably wants"
-        " other labels, usually release=<name of the monitoring stack>. Compare"
-        " `kubectl get prometheus -A -o jsonpath='{.items[*].spec.ruleSelector}'` with the rule's"
-        " labels, which are monitoring.ruleLabels of the chart"
-    )
+_PROBABLY = (
+    "its ruleSelector probably wants other labels, usually release=<name of the monitoring stack>."
+    " Compare `kubectl get prometheus -A -o jsonpath='{.items[*].spec.ruleSelector}'` with the"
+    " rule's labels, which are monitoring.ruleLabels of the chart"
+)
+_TAKEN = (
+    "its selectors take it; look into the log of prometheus-operator,"
+    " and whether operator.prometheusUrl is this Prometheus"
+)
+
+
+def _not_selected(which: str, selection: Selection | None) -> Verdict:
+    who, why = "Prometheus", _PROBABLY
+    if selection is not None:
+        who, why = f"Prometheus {selection.prometheus}", selection.refusal or _TAKEN
+    text = f"{who} hasn't loaded the PrometheusRule {which}: {why}"
+    return Verdict("False", NOT_SELECTED, text)

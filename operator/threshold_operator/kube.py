@@ -25,6 +25,7 @@ TIMEOUT = aiohttp.ClientTimeout(total=15)
 APPLY = "application/apply-patch+yaml"
 JSON = "application/json"
 RULES = "prometheusrules"
+PROMETHEUSES = "prometheuses"
 LEASE_API = "coordination.k8s.io/v1"
 
 
@@ -116,6 +117,14 @@ class Kube:
     async def get_config_map(self, name: str) -> Body | None:
         """The ConfigMap, if it exists."""
         return await self._get(f"{self._config_maps}/{name}")
+
+    async def get_prometheus(self, namespace: str, name: str) -> Body | None:
+        """A Prometheus object of prometheus-operator, of any namespace, if it exists."""
+        return await self._get(f"/apis/{RULE_API}/namespaces/{namespace}/{PROMETHEUSES}/{name}")
+
+    async def get_namespace(self, name: str) -> Body | None:
+        """The namespace itself, if it exists."""
+        return await self._get(f"/api/v1/namespaces/{name}")
 
     async def get_lease(self, name: str) -> Body | None:
         """The Lease, if it exists."""

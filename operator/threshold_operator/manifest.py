@@ -8,7 +8,7 @@ of the operator forgets nothing and nothing is ever noted on the user's object.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from threshold_operator.catalogue import Catalogue
@@ -36,6 +36,18 @@ def rule_name(name: str) -> str:
     return PREFIX + name
 
 
+def rule_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """All labels of a rule that we write; ``labels`` are those that Prometheus selects by."""
+    return {**labels, MANAGED_BY: MANAGER}
+
+
+def rule_groups(live: Body) -> Iterator[str]:
+    """Names of its groups that have rules: those that Prometheus is to load."""
+    for group in (live.get("spec") or {}).get("groups") or []:
+        if group.get("rules"):
+            yield group["name"]
+
+
 def manifest(
     owner: Body,
     threshold: AlertThreshold | None,
@@ -60,7 +72,7 @@ def manifest(
         "metadata": {
             "name": rule_name(meta["name"]),
             "namespace": meta["namespace"],
-            "labels": {**labels, MANAGED_BY: MANAGER},
+            "labels": rule_labels(labels),
             "annotations": {ACCEPTED: _memo(threshold)} if threshold else {},
             "ownerReferences": [_owner(meta["name"], meta["uid"])],
         },

@@ -19,12 +19,11 @@ import yaml
 from threshold_operator.catalogue import Catalogue, CatalogueError, Entry, parse_entry
 from threshold_operator.manifest import (
     ACCEPTED,
-    MANAGED_BY,
-    MANAGER,
     RULE_API,
     RULE_KIND,
     Body,
     Manifest,
+    rule_labels,
 )
 from threshold_operator.render import alert_group
 
@@ -85,7 +84,7 @@ def own_manifest(own: OwnAlerts, config_map: Body, labels: Mapping[str, str]) ->
         "metadata": {
             "name": meta["name"],
             "namespace": meta["namespace"],
-            "labels": {**labels, MANAGED_BY: MANAGER},
+            "labels": rule_labels(labels),
             "annotations": {ACCEPTED: _memo(own), REFUSED: _packed(own.refused)},
             "ownerReferences": [owner],
         },

@@ -25,15 +25,16 @@ from threshold_operator.health import Health, Metrics, application
 from threshold_operator.history import History
 from threshold_operator.informer import Informer
 from threshold_operator.kube import Kube
-from threshold_operator.manifest import MANAGER
+from threshold_operator.manifest import MANAGER, rule_labels
 from threshold_operator.own_alerts import OwnAlerts, read, with_own
 from threshold_operator.own_rule import OwnRule, settle
 from threshold_operator.previews import Previews
-from threshold_operator.probe import Probe
+from threshold_operator.probe import Probe, Witness
 from threshold_operator.prometheus import Prometheus
 from threshold_operator.reconciler import Reconciler
+from threshold_operator.selected import Selected
 from threshold_operator.settings import Settings
-from threshold_operator.store import Namespaces
+from threshold_operator.store import Namespaces, Store
 from threshold_operator.together import first_to_end
 
 log = logging.getLogger(__name__)
@@ -138,12 +139,12 @@ class Operator:
     async def _serve(self, namespace: str) -> None:
         """One namespace, which knows of no other."""
         self.health.turned(namespace)
-        store, prometheus = self._namespaces[namespace], self._prometheus(namespace)
+        store = self._namespaces[namespace]
         previews = Previews(self._past, self._catalogue, store.touch)
         reconciler = Reconciler(
             namespace,
             self._kube.within(namespace, self._election.permit),
-            Probe(prometheus, started=time.monotonic()),
+            Probe(self._witness(namespace, store), started=time.monotonic()),
             self._catalogue,
             store,
             self._settings.rule_labels,
@@ -152,6 +153,13 @@ class Operator:
             previews,
         )
         await first_to_end(reconciler.run(), previews.run())
+
+    def _witness(self, namespace: str, store: Store) -> Witness | None:
+        prometheus, selects = self._prometheus(namespace), self._settings.prometheus_object
+        if prometheus is None or not selects:
+            return prometheus
+        labels = rule_labels(self._settings.rule_labels)
+        return Selected(prometheus, self._kube, selects, namespace, store.rules, labels)
 
     def _prometheus(self, namespace: str) -> Prometheus | None:
         url, alerts = self._settings.prometheus_url, [entry.name for entry in self._catalogue]

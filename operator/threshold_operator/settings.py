@@ -31,6 +31,10 @@ Namespace = Annotated[str, Field(pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)
 Labels = Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)]
 
 
+#: namespace/name, or nothing.
+_OBJECT = r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?)?$"
+
+
 class Settings(BaseSettings):
     """``THRESHOLDS_*``; docs/architecture.md lists them."""
 
@@ -45,6 +49,8 @@ class Settings(BaseSettings):
     own_alerts: Path | None = None
     own_alerts_config_map: str = ""
     prometheus_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
+    #: Of prometheus-operator, namespace/name: its selectors explain why a rule isn't loaded.
+    prometheus_object: Annotated[str, Field(pattern=_OBJECT)] = ""
     rule_labels: Labels = {"release": "kube-prometheus-stack"}
     host: str = "0.0.0.0"  # noqa: S104 - probes and Prometheus come from other machines
     port: Annotated[int, Field(ge=0, le=65535)] = 8080

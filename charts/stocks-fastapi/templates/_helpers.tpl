@@ -56,6 +56,13 @@ capabilities:
 {{- end }}
 
 {{- /*
+Whether the operator may read the Prometheus object: only where there is one to ask for what is missing.
+*/}}
+{{- define "stocks-fastapi.readsPrometheus" -}}
+{{- if and .Values.monitoring.enabled .Values.operator.prometheusUrl .Values.operator.prometheus.name }}true{{ end }}
+{{- end }}
+
+{{- /*
 Where the API finds its gateway. The schema has made sure that mode, simulator and host agree.
 */}}
 {{- define "stocks-fastapi.gatewayHost" -}}

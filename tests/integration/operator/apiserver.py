@@ -28,6 +28,9 @@ from cluster.tools import ETCD, HELM, KUBERNETES, Build, ensure_built
 HERE = Path(__file__).parent
 CHART = Path(__file__).parents[3] / "charts" / "stocks-fastapi"
 
+#: Where the chart expects the monitoring stack, and the Prometheus object of it.
+MONITORING, PROMETHEUS = "monitoring", "kube-prometheus-stack-prometheus"
+
 #: On a machine that is busy compiling beside us.
 START_SECONDS = 120
 
@@ -116,7 +119,7 @@ def rendered(namespace: str, *only: str, **values: Any) -> list[Any]:
 
 @contextmanager
 def running(folder: Path) -> Iterator[ApiServer]:
-    """etcd and kube-apiserver, with both CRDs installed."""
+    """etcd and kube-apiserver, with the CRDs installed."""
     etcd_port, peer_port, port = free_ports(3)
     with ExitStack() as stack:
         stack.enter_context(_process(folder / "etcd.log", _etcd(folder, etcd_port, peer_port)))
@@ -125,6 +128,7 @@ def running(folder: Path) -> Iterator[ApiServer]:
         server = ApiServer(folder, port, client)
         _wait_ready(server)
         install_crds(server)
+        server.kubectl("default", "create", "namespace", MONITORING)
         yield server
 
 
@@ -186,7 +190,7 @@ def _wait_ready(server: ApiServer) -> None:
 
 def install_crds(server: ApiServer) -> None:
     """Ours and prometheus-operator's, and wait until they are served."""
-    rule = yaml.safe_load((HERE / "prometheusrules-crd.yaml").read_text())
-    server.apply("default", rule, *rendered("default", "crd"))
+    theirs = (yaml.safe_load(path.read_text()) for path in HERE.glob("*-crd.yaml"))
+    server.apply("default", *theirs, *rendered("default", "crd"))
     crds = [f"crd/{item['metadata']['name']}" for item in server.items("default", "crd")]
     server.kubectl("default", "wait", "--for=condition=Established", *crds, "--timeout=60s")

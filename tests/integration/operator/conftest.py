@@ -16,7 +16,13 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.integration.operator import apiserver
-from tests.integration.operator.apiserver import CHART, ApiServer, rendered
+from tests.integration.operator.apiserver import (
+    CHART,
+    MONITORING,
+    PROMETHEUS,
+    ApiServer,
+    rendered,
+)
 from tests.integration.operator.monitoring import Monitoring, running_prometheus
 from tests.integration.operator.proxy import Proxy, running_proxy
 from tests.ports import free_ports
@@ -177,6 +183,7 @@ def start(desk: Desk, tmp_path: Path) -> Iterator[Callable[..., Operator]]:
                 "THRESHOLDS_LEASE_NAMESPACE": desk.namespace,
                 "THRESHOLDS_CATALOGUE": str(CHART / "files" / "catalogue.yaml"),
                 "THRESHOLDS_PROMETHEUS_URL": prometheus_url,
+                "THRESHOLDS_PROMETHEUS_OBJECT": f"{MONITORING}/{PROMETHEUS}",
                 "THRESHOLDS_HOST": "127.0.0.1",
                 "THRESHOLDS_PORT": str(port),
             }
@@ -204,14 +211,27 @@ class Proxied:
     proxy: Proxy
     begin: Callable[..., Operator]
 
-    def start(self, served: str = "") -> Operator:
-        return self.begin(through=self.proxy.url, served=served)
+    def start(self, served: str = "", prometheus_url: str = "") -> Operator:
+        return self.begin(prometheus_url, through=self.proxy.url, served=served)
 
 
 @pytest.fixture
 def proxied(server: ApiServer, start: Callable[..., Operator]) -> Iterator[Proxied]:
     with running_proxy(server.url) as proxy:
         yield Proxied(proxy, start)
+
+
+@pytest.fixture
+def select(server: ApiServer) -> Iterator[Callable[..., None]]:
+    """Says what the Prometheus object selects; it exists from then on until the test ends."""
+
+    def become(**spec: Any) -> None:
+        meta = {"name": PROMETHEUS, "namespace": MONITORING}
+        head = {"apiVersion": "monitoring.coreos.com/v1", "kind": "Prometheus", "metadata": meta}
+        server.apply(MONITORING, {**head, "spec": spec})
+
+    yield become
+    server.kubectl(MONITORING, "delete", "prometheus", PROMETHEUS, "--ignore-not-found")
 
 
 @pytest.fixture

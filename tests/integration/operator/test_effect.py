@@ -111,6 +111,22 @@ def test_a_rule_that_prometheus_cannot_evaluate_is_rejected_in_its_own_words(
     assert "many-to-many matching not allowed" in said["message"]
 
 
+def test_the_labels_that_prometheus_selects_are_named_where_a_rule_lacks_them(
+    desk: Desk, start: Start, prometheus: Monitoring, select: Callable[..., None]
+) -> None:
+    select(ruleSelector={"matchLabels": {"release": "other"}}, ruleNamespaceSelector={})
+    start(prometheus.url)
+    desk.apply("tsla", ALERT, match={"symbol": "TSLA"}, critical={"threshold": 0.03})
+    said = desk.wait_condition("tsla", "Effective", "False", "NotSelected")
+    assert said["message"] == (
+        "Prometheus monitoring/kube-prometheus-stack-prometheus hasn't loaded the PrometheusRule"
+        " threshold-tsla: its ruleSelector wants release=other, and the rule has"
+        " release=kube-prometheus-stack; set monitoring.ruleLabels of the chart"
+    )
+    deliver(desk, prometheus)
+    wait_effective(desk, "tsla")
+
+
 def test_a_prometheus_that_is_gone_makes_it_unknown_and_its_return_mends_it(
     desk: Desk, start: Start, prometheus: Monitoring
 ) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 from tests.integration.operator.apiserver import rendered
 from tests.integration.operator.conftest import SOON, Desk, Proxied
+from tests.integration.operator.monitoring import Monitoring
 from tests.integration.operator.proxy import Request
 from tests.integration.operator.test_objects import PNL, Start, wait_written
 from tests.waiting import eventually
@@ -16,10 +17,17 @@ SERVED: dict[str, str] = {"one namespace": "", "all namespaces": "*"}
 
 
 @pytest.mark.parametrize("served", SERVED.values(), ids=SERVED)
-def test_every_right_is_used_and_none_is_missing(desk: Desk, proxied: Proxied, served: str) -> None:
+def test_every_right_is_used_and_none_is_missing(
+    desk: Desk,
+    proxied: Proxied,
+    prometheus: Monitoring,
+    select: Callable[..., None],
+    served: str,
+) -> None:
     if served:
         cluster_wide(desk)
-    operator = proxied.start(served)
+    select(ruleSelector={}, ruleNamespaceSelector={"matchLabels": {"team": "desk"}})
+    operator = proxied.start(served, prometheus.url)
     live_a_life(desk)
     used = eventually(
         lambda: rights_used(proxied.proxy.requests),
@@ -69,6 +77,9 @@ def live_a_life(desk: Desk) -> None:
     wait_written(desk, "tight")
     desk.apply("tight", critical={"threshold": 0.06})
     desk.wait_condition("tight", "Accepted", "True", "Accepted")
+    said = desk.wait_condition("tight", "Effective", "False", "NotSelected")
+    labels = f"wants team=desk, and the namespace {desk.namespace} has no team; label it"
+    assert said["message"].endswith(f"its ruleNamespaceSelector {labels}")
     desk.delete("prometheusrule", "threshold-tight")
     eventually(lambda: desk.exprs("tight"), lambda e: e == ["vector(0.06)"], within=SOON)
     desk.apply("wrong", PNL, critical={"threshold": 77})

@@ -31,6 +31,7 @@ from threshold_operator.render import (
     alert_group,
     threshold_group,
 )
+from threshold_operator.rule_selector import Selection
 
 ENTRY = CATALOGUE[PNL]
 TSLA = threshold("tsla", PNL, match={"symbol": "TSLA"}, critical={"threshold": 0.03})
@@ -360,6 +361,25 @@ def test_a_group_that_never_comes_was_not_selected(case: str) -> None:
     assert (said.status, said.reason) == ("False", "NotSelected")
     assert "kubectl get prometheus -A" in said.message
     assert "monitoring.ruleLabels" in said.message
+
+
+@pytest.mark.parametrize("case", ["the group isn't loaded", "the chart's rule isn't loaded"])
+def test_what_the_selectors_refuse_is_said_at_once_in_their_words(case: str) -> None:
+    change, _, _ = DOUBTS[case]
+    refused = Selection("monitoring/main", "its ruleSelector wants release=other")
+    seen = replace(change(perfect(TSLA)), selection=refused)
+    said = verdict(TSLA, seen, applied=timedelta())
+    assert (said.status, said.reason) == ("False", "NotSelected")
+    assert said.message.startswith("Prometheus monitoring/main hasn't loaded the PrometheusRule")
+    assert said.message.endswith(": its ruleSelector wants release=other")
+
+
+def test_what_the_selectors_take_is_awaited_and_then_sought_elsewhere() -> None:
+    seen = replace(perfect(TSLA), groups={}, selection=Selection("monitoring/main"))
+    assert verdict(TSLA, seen).reason == "Propagating"
+    said = verdict(TSLA, seen, applied=timedelta(minutes=3))
+    assert said.reason == "NotSelected"
+    assert "its selectors take it; look into the log of prometheus-operator" in said.message
 
 
 def test_the_number_of_another_instance_is_no_proof() -> None:

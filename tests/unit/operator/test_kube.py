@@ -90,6 +90,14 @@ async def test_what_isn_t_there_is_none(kube: Kube, api: Api) -> None:
         await kube.list_thresholds()
 
 
+async def test_what_selects_rules_lives_in_a_namespace_of_its_own(kube: Kube, api: Api) -> None:
+    await kube.get_prometheus("monitoring", "main")
+    path = "/apis/monitoring.coreos.com/v1/namespaces/monitoring/prometheuses/main"
+    assert api.asked[-1][:2] == ("GET", path)
+    await kube.get_namespace("desk")
+    assert api.asked[-1][:2] == ("GET", "/api/v1/namespaces/desk")
+
+
 ANSWERS: dict[str, tuple[int, Any, str]] = {
     "a conflict": (409, {"message": "uid changed"}, "HTTP 409, uid changed"),
     "too many requests": (429, {"message": "slow down"}, "HTTP 429, slow down"),

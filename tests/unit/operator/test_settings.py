@@ -57,6 +57,11 @@ WRONG = {
     "labels that are no pairs": ("RULE_LABELS", "release", "THRESHOLDS_RULE_LABELS: must be comma"),
     "a label without a name": ("RULE_LABELS", "=x", "THRESHOLDS_RULE_LABELS: must be comma"),
     "no URL": ("PROMETHEUS_URL", "prometheus:9090", "THRESHOLDS_PROMETHEUS_URL: String should"),
+    "a Prometheus object of no namespace": (
+        "PROMETHEUS_OBJECT",
+        "kube-prometheus-stack-prometheus",
+        "THRESHOLDS_PROMETHEUS_OBJECT: String should match",
+    ),
     "no port": ("PORT", "http", "THRESHOLDS_PORT: Input should be a valid integer"),
 }
 
