@@ -131,6 +131,44 @@ def test_a_bad_edit_never_takes_a_good_rule_away(stack: Stack, tmp_path: Path) -
     assert stack.effective(ALERT) == 0.07
 
 
+def test_a_preview_tells_what_would_have_been_and_puts_nothing_in_force(
+    stack: Stack, tmp_path: Path
+) -> None:
+    stack.orders(accepted=44, rejected=6)
+    beyond = f'stocks:order_rejection:ratio{{namespace="{NAMESPACE}"}} > {LOWERED}'
+    long_enough = f"count_over_time(({beyond})[5m:15s]) > 2"
+    eventually(lambda: stack.query(long_enough), bool, within=180)
+    spec = {"mode": "Preview", "preview": {"window": "1h"}}
+    tier = {"threshold": LOWERED, "for": "0s"}
+    stack.apply(manifest(tmp_path, "tried", critical=tier, **spec))
+    found = eventually(lambda: preview(stack, "tried"), bool, within=120)
+    assert (found["window"], found["step"]) == ("1h", "15s")
+    assert 0 < found["coverage"] <= 1
+    new, in_force = (found["tiers"]["critical"][which] for which in ("new", "inForce"))
+    assert (new["threshold"], in_force["threshold"]) == (LOWERED, DEFAULT)
+    assert new["episodes"] >= 1
+    assert new["minutesFiring"] > in_force["minutesFiring"]
+    stack.kubectl("wait", "--for=condition=Effective=False", "at/tried", "--timeout=30s")
+    assert rule(stack, "threshold-tried") is None
+    assert stack.effective(ALERT) == DEFAULT
+
+
+def preview(stack: Stack, name: str) -> dict[str, Any]:
+    """What Prometheus' history says of an object, once it is known."""
+    found: dict[str, Any] = stack.get("at", name).get("status", {}).get("preview", {})
+    return found
+
+
+def test_an_object_that_lived_for_a_moment_leaves_no_rule(stack: Stack, tmp_path: Path) -> None:
+    for _ in range(3):
+        stack.apply(manifest(tmp_path, "brief", critical={"threshold": 0.07}))
+        stack.kubectl("delete", "at", "brief")
+    # Once a later one is done, nothing is written for the ones before.
+    stack.apply(manifest(tmp_path, "lasting", critical={"threshold": 0.07}))
+    stack.kubectl("wait", "--for=condition=Accepted", "at/lasting", "--timeout=60s")
+    eventually(lambda: rule(stack, "threshold-brief"), lambda found: found is None, within=120)
+
+
 def rule(stack: Stack, name: str) -> dict[str, Any] | None:
     found = stack.kubectl("get", "prometheusrule", name, "--ignore-not-found", "-o", "name")
     return stack.get("prometheusrule", name) if found.strip() else None

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,7 +150,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 @pytest.fixture
 def desk(server: ApiServer, request: pytest.FixtureRequest) -> Desk:
     """A namespace of this test's own, with the operator's service account and role."""
-    namespace = _namespace(server, f"t{abs(hash(request.node.nodeid)):x}"[:40])
+    return new_desk(server, f"t{abs(hash(request.node.nodeid)):x}"[:40])
+
+
+def new_desk(server: ApiServer, name: str) -> Desk:
+    namespace = _namespace(server, name)
     server.apply(namespace, *rendered(namespace, "serviceaccount", "role", "rolebinding"))
     return Desk(server, namespace)
 
@@ -169,11 +173,18 @@ def _namespace(server: ApiServer, name: str) -> str:
 @pytest.fixture
 def start(desk: Desk, tmp_path: Path) -> Iterator[Callable[..., Operator]]:
     """Starts the operator in the desk's namespace; again after it was stopped."""
+    with operators(desk, tmp_path) as begin:
+        yield begin
+
+
+@contextmanager
+def operators(desk: Desk, folder: Path) -> Iterator[Callable[..., Operator]]:
+    """Starts operators; all of them end with the block."""
     with ExitStack() as stack:
 
         def begin(prometheus_url: str = "", through: str = "", served: str = "") -> Operator:
             port = free_ports(1)[0]
-            log = tmp_path / f"operator-{port}.log"
+            log = folder / f"operator-{port}.log"
             output = stack.enter_context(log.open("wb"))
             environment = {
                 **os.environ,
@@ -216,9 +227,15 @@ class Proxied:
 
 
 @pytest.fixture
-def proxied(server: ApiServer, start: Callable[..., Operator]) -> Iterator[Proxied]:
-    with running_proxy(server.url) as proxy:
-        yield Proxied(proxy, start)
+def proxied(desk: Desk, tmp_path: Path) -> Iterator[Proxied]:
+    with behind_a_proxy(desk, tmp_path) as operators_of_the_desk:
+        yield operators_of_the_desk
+
+
+@contextmanager
+def behind_a_proxy(desk: Desk, folder: Path) -> Iterator[Proxied]:
+    with operators(desk, folder) as begin, running_proxy(desk.server.url) as proxy:
+        yield Proxied(proxy, begin)
 
 
 @pytest.fixture

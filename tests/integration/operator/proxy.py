@@ -1,4 +1,4 @@
-"""Stands between the operator and the API server: notes each request, and goes wrong on demand."""
+"""Stands between the operator and a server: notes each request, and goes wrong on demand."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-#: No answer; a watch that says nothing; done, but the answer is lost; a list of long ago.
-HANG, SILENT, DROP, STALE = "hang", "silent", "drop", "stale"
+#: No answer; a late one; a watch that says nothing; done, but the answer is lost; an old list.
+HANG, SLOW, SILENT, DROP, STALE = "hang", "slow", "silent", "drop", "stale"
+SLOW_SECONDS = 30
 #: A watch that has expired; one that fails.
 GONE, BROKEN = "gone", "broken"
 ERRORS = {GONE: 410, BROKEN: 500}
@@ -76,7 +77,7 @@ class Proxy:
     #: The first answer to each list.
     lists: dict[str, bytes] = field(default_factory=dict)
     stale: list[Request] = field(default_factory=list)
-    _open: set[http.client.HTTPSConnection] = field(default_factory=set)
+    _open: set[http.client.HTTPConnection] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -87,11 +88,9 @@ class Proxy:
         self.fault = lambda _: None
 
     @contextmanager
-    def connection(self) -> Iterator[http.client.HTTPSConnection]:
-        """To the API server, until ``hang_up``: it doesn't end while a watch is open."""
-        context = ssl._create_unverified_context()
-        where = urlsplit(self.upstream).netloc
-        upstream = http.client.HTTPSConnection(where, context=context, timeout=600)
+    def connection(self) -> Iterator[http.client.HTTPConnection]:
+        """To the server, until ``hang_up``: it doesn't end while a watch is open."""
+        upstream = self._connection()
         upstream.connect()
         self._open.add(upstream)
         try:
@@ -100,8 +99,15 @@ class Proxy:
             self._open.discard(upstream)
             upstream.close()
 
+    def _connection(self) -> http.client.HTTPConnection:
+        scheme, where, *_ = urlsplit(self.upstream)
+        if scheme == "http":
+            return http.client.HTTPConnection(where, timeout=600)
+        context = ssl._create_unverified_context()
+        return http.client.HTTPSConnection(where, context=context, timeout=600)
+
     def hang_up(self) -> None:
-        """End every connection to the API server."""
+        """End every connection to the server."""
         for upstream in list(self._open):
             with suppress(OSError):
                 upstream.sock.shutdown(socket.SHUT_RDWR)
@@ -148,8 +154,11 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(
             OSError, http.client.HTTPException
         ):  # whoever asked hung up, or the proxy is stopped
-            if fault is None or fault == DROP:
-                self._forward(request, body, answer=fault is None)
+            if fault == SLOW:
+                self._note(request, 0)
+                self.server.proxy.stopped.wait(SLOW_SECONDS)
+            if fault in (None, DROP, SLOW):
+                self._forward(request, body, answer=fault != DROP)
             else:
                 self._fail(request, fault)
 

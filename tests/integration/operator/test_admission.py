@@ -140,9 +140,13 @@ GOOD_ONES = {
 def guarded(desk: Desk) -> Desk:
     """The desk, with the policy in force."""
     desk.server.apply(desk.namespace, *rendered(desk.namespace, "admission"))
-    unknown = threshold("bad", "StocksNothing", critical={"threshold": 1})
-    eventually(lambda: answer(desk, unknown), lambda text: "denied" in text, within=SOON, every=0.5)
+    wait_guarded(desk)
     return desk
+
+
+def wait_guarded(desk: Desk) -> None:
+    body, _ = BAD["an unknown alert"]
+    eventually(lambda: answer(desk, body), lambda text: "denied" in text, within=SOON, every=0.5)
 
 
 def answer(desk: Desk, body: dict[str, Any]) -> str:
@@ -197,3 +201,16 @@ def test_another_namespace_is_left_alone(guarded: Desk) -> None:
     elsewhere = Desk(guarded.server, "default")
     assert "created" in answer(elsewhere, body)
     assert "denied" in answer(guarded, body)
+
+
+def test_where_all_namespaces_are_served_all_are_guarded(guarded: Desk, other_desk: Desk) -> None:
+    everywhere = rendered(guarded.namespace, "admission", **{"operator.clusterWide": "true"})
+    guarded.server.apply(guarded.namespace, *everywhere)
+    try:
+        wait_guarded(other_desk)
+        body, message = BAD["a number out of bounds"]
+        assert message in answer(other_desk, body)
+        assert "created" in answer(other_desk, GOOD)
+    finally:
+        for body in everywhere:
+            guarded.kubectl("delete", body["kind"], body["metadata"]["name"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from tests.integration.operator.conftest import SOON, Desk, Operator
 from tests.integration.operator.monitoring import Monitoring
+from tests.integration.operator.proxy import SLOW, running_proxy
 from tests.waiting import eventually
 
 from threshold_operator.render import EFFECTIVE
@@ -142,6 +144,29 @@ def test_a_prometheus_that_is_gone_makes_it_unknown_and_its_return_mends_it(
     prometheus.start()
     deliver(desk, prometheus)
     wait_effective(desk, "tsla")
+
+
+def test_a_prometheus_that_answers_late_holds_up_no_rule_and_is_asked_patiently(
+    desk: Desk, start: Start, prometheus: Monitoring
+) -> None:
+    with running_proxy(prometheus.url) as proxy:
+        operator = start(proxy.url)
+        proxy.fault = lambda _: SLOW
+        began = time.monotonic()
+        desk.apply("tsla", ALERT, match={"symbol": "TSLA"}, critical={"threshold": 0.03})
+        said = desk.wait_condition("tsla", "Effective", "Unknown", "PrometheusUnreachable")
+        assert said["message"] == "Prometheus can't be asked: no answer within 5 s"
+        desk.apply("aapl", ALERT, match={"symbol": "AAPL"}, critical={"threshold": 0.04})
+        desk.wait_condition("aapl", "Effective", "Unknown", "PrometheusUnreachable")
+        assert desk.exprs("tsla") == ["vector(0.03)"]
+        assert desk.exprs("aapl") == ["vector(0.04)"]
+        # Three questions to a look, which is given up after 5 s and never hurried.
+        assert len(proxy.requests) <= 3 * (1 + (time.monotonic() - began) / 5)
+        assert operator.get("/healthz").text == "ok"
+        proxy.well()
+        deliver(desk, prometheus)
+        wait_effective(desk, "tsla")
+        wait_effective(desk, "aapl")
 
 
 def test_the_state_of_the_alert_is_shown(desk: Desk, start: Start, prometheus: Monitoring) -> None:

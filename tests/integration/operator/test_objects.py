@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.integration.operator.apiserver import rendered
 from tests.integration.operator.conftest import ALERT, SOON, Desk, Operator, threshold
+from tests.integration.operator.webhook import BORN, CALLS, annotating
 from tests.waiting import eventually
 
 Start = Callable[..., Operator]
@@ -161,6 +163,40 @@ def test_what_others_note_on_a_rule_stays_and_starts_no_loop(desk: Desk, start: 
     assert meta["annotations"]["prometheus-operator-validated"] == "true"
 
 
+def test_a_webhook_that_annotates_each_write_starts_no_loop(
+    desk: Desk, start: Start, tmp_path: Path
+) -> None:
+    operator = start()
+    with annotating(desk.server, desk.namespace, tmp_path) as operations:
+        desk.apply("tight", critical={"threshold": 0.05})
+        wait_noted(desk, "tight", "1")
+        desk.apply("tight", critical={"threshold": 0.06})
+        wait_noted(desk, "tight", "2")
+        # Once a later object is done, the operator has heard of all that was noted before.
+        desk.apply("second", PNL, critical={"threshold": 0.03})
+        wait_noted(desk, "second", "3")
+        wait_written(desk, "second")
+        settled = desk.versions()
+        assert operator.stop() == 0
+        again = start()
+        looked = lambda: again.metric("thresholds_reconciles_total", result="unchanged")  # noqa: E731
+        eventually(looked, lambda n: n >= 2, within=SOON)
+        assert again.writes == 0
+        assert desk.versions() == settled
+        assert operations == ["CREATE", "UPDATE", "CREATE"]
+    assert desk.exprs("tight") == ["vector(0.06)"]
+    assert desk.rule("tight")["metadata"]["labels"][BORN] == "true", "a later write takes nothing"
+
+
+def wait_noted(desk: Desk, name: str, calls: str) -> None:
+    """Until the webhook has seen so many writes, of which this rule's was the last."""
+
+    def noted() -> object:
+        return ((desk.rule(name) or {}).get("metadata") or {}).get("annotations", {}).get(CALLS)
+
+    eventually(noted, lambda found: found == calls, within=SOON, every=0.3)
+
+
 BAD_EDITS: dict[str, tuple[dict[str, Any], str, str]] = {
     "out of bounds": (
         {"critical": {"threshold": 7}},
@@ -236,6 +272,18 @@ def test_the_older_object_wins_and_the_newer_takes_over_when_it_goes(
     assert desk.exprs("a-newer") == ["vector(0.06)"]
 
 
+def test_a_renamed_object_takes_over_from_itself(desk: Desk, start: Start) -> None:
+    """Deleted and created under another name, with the same scope, within a moment."""
+    operator = start()
+    desk.apply("before", critical={"threshold": 0.05})
+    wait_written(desk, "before")
+    desk.delete("at", "before")
+    desk.apply("after", critical={"threshold": 0.05})
+    wait_written(desk, "after")
+    assert desk.exprs("after") == ["vector(0.05)"]
+    assert operator.metric("thresholds_reconciles_total", result="error") == 0
+
+
 def _age(desk: Desk, name: str) -> float:
     from datetime import UTC, datetime
 
@@ -296,6 +344,14 @@ REFUSED_BY_SCHEMA: dict[str, tuple[dict[str, Any], str]] = {
         threshold("x" * 64, critical={"threshold": 0.1}),
         "at most 63 characters",
     ),
+    "a name as long as Kubernetes lets it be": (
+        threshold("x" * 253, critical={"threshold": 0.1}),
+        "at most 63 characters",
+    ),
+    "a name longer than that": (
+        threshold("x" * 254, critical={"threshold": 0.1}),
+        "must be no more than 253 characters",
+    ),
 }
 
 
@@ -315,7 +371,10 @@ def refusal(desk: Desk, body: dict[str, Any]) -> str:
 def test_the_alert_of_an_object_cannot_be_changed(desk: Desk) -> None:
     desk.apply("tight", critical={"threshold": 0.05})
     changed = threshold("tight", PNL, critical={"threshold": 0.05})
-    assert "spec.alert: Invalid value" in refusal(desk, changed)
+    said = refusal(desk, changed)
+    assert "spec.alert: Invalid value" in said
+    assert "can't be changed; make another object for another alert" in said
+    assert desk.object("tight")["spec"]["alert"] == ALERT
 
 
 def test_every_field_is_explained(desk: Desk) -> None:

@@ -70,6 +70,11 @@ LIVE = ("gateway.mode=live", "gateway.host=gw", "simulator.enabled=false")
                 "gateway.port: 7497 is a paper account's port, but gateway.mode is live",
             ),
             (
+                "a Prometheus object of no namespace",
+                ("operator.prometheus.namespace=",),
+                "at '/operator/prometheus/namespace': minLength: got 0, want 1",
+            ),
+            (
                 "two replicas on SQLite",
                 ("api.replicas=2",),
                 "at '/api/database/existingSecret': minLength: got 0, want 1",

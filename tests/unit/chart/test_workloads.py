@@ -208,6 +208,55 @@ def test_no_probe_depends_on_the_gateway(find: Find) -> None:
         assert container[probe]["httpGet"] == {"path": "/healthz", "port": "http"}
 
 
+SERVED: dict[str, tuple[tuple[str, ...], list[str]]] = {
+    "its own namespace": ((), ["stocks"]),
+    "all namespaces": (("operator.clusterWide=true",), []),
+}
+
+
+@pytest.mark.parametrize(("settings", "namespaces"), SERVED.values(), ids=SERVED)
+def test_the_admission_policy_guards_what_the_operator_serves(
+    helm: Helm, settings: tuple[str, ...], namespaces: list[str]
+) -> None:
+    bindings = [
+        m for m in helm.render(*settings) if m["kind"] == "ValidatingAdmissionPolicyBinding"
+    ]
+    (binding,) = bindings
+    selected = binding["spec"].get("matchResources", {}).get("namespaceSelector", {})
+    assert list(selected.get("matchLabels", {}).values()) == namespaces
+    assert binding["spec"]["paramRef"]["namespace"] == "stocks", "one catalogue for all"
+
+
+def test_the_operator_may_read_the_prometheus_object_that_is_named(helm: Helm) -> None:
+    named = ("operator.prometheus.namespace=obs", "operator.prometheus.name=main")
+    manifests = helm.render(*named)
+    role = only(manifests, "Role", "stocks-operator.stocks")
+    assert role["metadata"]["namespace"] == "obs"
+    assert role["rules"] == [
+        {
+            "apiGroups": ["monitoring.coreos.com"],
+            "resources": ["prometheuses"],
+            "resourceNames": ["main"],
+            "verbs": ["get"],
+        }
+    ]
+    binding = only(manifests, "RoleBinding", "stocks-operator.stocks")
+    assert binding["metadata"]["namespace"] == "obs"
+    operator = environment(manifests, "stocks-operator")
+    assert operator["THRESHOLDS_PROMETHEUS_OBJECT"] == "obs/main"
+
+
+@pytest.mark.parametrize(
+    "setting", ["operator.prometheus.name=", "operator.prometheusUrl=", "monitoring.enabled=false"]
+)
+def test_without_a_prometheus_object_it_may_read_none(helm: Helm, setting: str) -> None:
+    manifests = helm.render(setting)
+    assert "THRESHOLDS_PROMETHEUS_OBJECT" not in environment(manifests, "stocks-operator")
+    roles = [manifest for manifest in manifests if manifest["kind"] in ("Role", "RoleBinding")]
+    assert {role["metadata"]["namespace"] for role in roles} == {"stocks"}
+    assert "namespaces" not in str([role.get("rules") for role in roles])
+
+
 def test_two_releases_share_no_name_but_the_crd(helm: Helm) -> None:
     one = helm.render(release="one", namespace="one")
     other = helm.render(release="other", namespace="other")
