@@ -59,7 +59,7 @@ unit: $(VENV)/.installed ## Unit tests: no server, no cluster; helm and promtool
 
 integration: $(VENV)/.installed ## Real PostgreSQL, Prometheus, Alertmanager and IB client on loopback
 	$(CLUSTER) tools >/dev/null
-	hack/debian-packages postgresql prometheus prometheus-alertmanager prometheus-node-exporter chromium
+	hack/debian-packages postgresql prometheus prometheus-alertmanager prometheus-node-exporter chromium libfaketime
 	$(BIN)/pytest tests/integration
 
 ib-async: $(IB_ASYNC)/.installed ## The same tests of the gateway's link with ib_async, in an environment of its own

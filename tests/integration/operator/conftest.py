@@ -182,7 +182,9 @@ def operators(desk: Desk, folder: Path) -> Iterator[Callable[..., Operator]]:
     """Starts operators; all of them end with the block."""
     with ExitStack() as stack:
 
-        def begin(prometheus_url: str = "", through: str = "", served: str = "") -> Operator:
+        def begin(
+            prometheus_url: str = "", through: str = "", served: str = "", **more: str
+        ) -> Operator:
             port = free_ports(1)[0]
             log = folder / f"operator-{port}.log"
             output = stack.enter_context(log.open("wb"))
@@ -197,6 +199,7 @@ def operators(desk: Desk, folder: Path) -> Iterator[Callable[..., Operator]]:
                 "THRESHOLDS_PROMETHEUS_OBJECT": f"{MONITORING}/{PROMETHEUS}",
                 "THRESHOLDS_HOST": "127.0.0.1",
                 "THRESHOLDS_PORT": str(port),
+                **more,
             }
             command = [sys.executable, "-m", "threshold_operator", "run"]
             process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)

@@ -6,10 +6,12 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from tests.integration.operator.conftest import SOON, Desk, Operator
 from tests.integration.operator.monitoring import Monitoring
 from tests.integration.operator.proxy import SLOW, running_proxy
+from tests.integration.operator.wallclock import WallClock
 from tests.waiting import eventually
 
 from threshold_operator.render import EFFECTIVE
@@ -96,6 +98,27 @@ def test_an_expired_number_says_so_and_the_default_is_back(
     said = desk.wait_condition("tsla", "Effective", "False", "Expired")
     assert said["message"] == f"expired at {soon}: its numbers no longer hold"
     eventually(lambda: in_force(prometheus), lambda numbers: numbers == [0.05], within=SOON)
+
+
+def test_a_clock_that_jumps_over_an_expiry_ends_it_and_one_that_is_set_back_revives_it(
+    desk: Desk, start: Start, prometheus: Monitoring, tmp_path: Path
+) -> None:
+    clock = WallClock(tmp_path)
+    start(prometheus.url, **clock.environment)
+    later = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    match = {"symbol": "TSLA"}
+    desk.apply("a-brief", ALERT, match=match, critical={"threshold": 0.03}, expiresAt=later)
+    desk.wait_condition("a-brief", "Effective", "False", "Propagating")
+    desk.apply("z-rival", ALERT, match=match, critical={"threshold": 0.04})
+    desk.wait_condition("z-rival", "Accepted", "False", "Conflict")
+    deliver(desk, prometheus)
+    wait_effective(desk, "a-brief")
+    clock.jump("+2h")
+    desk.wait_condition("a-brief", "Effective", "False", "Expired")
+    desk.wait_condition("z-rival", "Accepted", "True", "Accepted")
+    clock.jump("+0")
+    wait_effective(desk, "a-brief")
+    desk.wait_condition("z-rival", "Accepted", "False", "Conflict")
 
 
 def test_a_rule_that_prometheus_cannot_evaluate_is_rejected_in_its_own_words(
