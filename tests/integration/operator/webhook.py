@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.operator.apiserver import ApiServer
+from tests.waiting import eventually
 
 #: Another value at each write; a label that only comes at the creation.
 CALLS, BORN = "webhook.example/calls", "webhook.example/born"
@@ -27,10 +28,22 @@ def annotating(server: ApiServer, namespace: str, folder: Path) -> Iterator[list
         configuration = _configuration(f"{namespace}.webhook.example", namespace, url, certificate)
         server.apply(namespace, configuration)
         try:
+            # The API server learns of it in a moment of its own.
+            eventually(lambda: _try(server, namespace, operations), bool, within=60, every=0.2)
+            operations.clear()
             yield operations
         finally:
             name = configuration["metadata"]["name"]
             server.kubectl(namespace, "delete", "mutatingwebhookconfiguration", name)
+
+
+def _try(server: ApiServer, namespace: str, operations: list[str]) -> int:
+    """How often it was asked by now; nothing is stored."""
+    meta = {"name": "tried", "labels": {"a": "b"}, "annotations": {"a": "b"}}
+    head = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule"}
+    text = json.dumps({**head, "metadata": meta, "spec": {}})
+    server.kubectl(namespace, "create", "--dry-run=server", "-f", "-", stdin=text)
+    return len(operations)
 
 
 def _certificate(folder: Path) -> Path:
