@@ -18,7 +18,7 @@ from threshold_operator.model import (
     AlertThreshold,
     InvalidThresholdError,
 )
-from threshold_operator.render import silent_group, threshold_group
+from threshold_operator.render import Group, silent_group, threshold_group
 
 Body = Mapping[str, Any]
 Manifest = dict[str, Any]
@@ -66,17 +66,32 @@ def manifest(
     group = silent_group(meta["name"])
     if threshold and in_force:
         group = threshold_group(threshold, catalogue[threshold.spec.alert])
+    notes = {ACCEPTED: _memo(threshold)} if threshold else {}
+    return rule_object(
+        rule_name(meta["name"]), meta["namespace"], labels, notes, _owner(owner), [group]
+    )
+
+
+def rule_object(
+    name: str,
+    namespace: str,
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+    owner: Mapping[str, Any],
+    groups: list[Group],
+) -> Manifest:
+    """A rule of ours; by its owner it is collected when that is gone."""
     return {
         "apiVersion": RULE_API,
         "kind": RULE_KIND,
         "metadata": {
-            "name": rule_name(meta["name"]),
-            "namespace": meta["namespace"],
+            "name": name,
+            "namespace": namespace,
             "labels": rule_labels(labels),
-            "annotations": {ACCEPTED: _memo(threshold)} if threshold else {},
-            "ownerReferences": [_owner(meta["name"], meta["uid"])],
+            "annotations": dict(annotations),
+            "ownerReferences": [dict(owner)],
         },
-        "spec": {"groups": [group]},
+        "spec": {"groups": groups},
     }
 
 
@@ -87,7 +102,7 @@ def in_sync(live: Body, wanted: Manifest) -> bool:
         _contains(meta.get("labels"), want["labels"])
         and _contains(meta.get("annotations"), want["annotations"])
         and any(_contains(ref, want["ownerReferences"][0]) for ref in _owners(live))
-        and _own_groups(live) == wanted["spec"]["groups"]
+        and _same_groups(live, wanted["spec"]["groups"])
     )
 
 
@@ -144,13 +159,13 @@ def _memo(threshold: AlertThreshold) -> str:
     return json.dumps(memo, sort_keys=True, separators=(",", ":"))
 
 
-def _owner(name: str, uid: str) -> dict[str, Any]:
+def _owner(owner: Body) -> dict[str, Any]:
     """No blockOwnerDeletion: it would need a right on the user's object."""
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
-        "name": name,
-        "uid": uid,
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
         "controller": True,
     }
 
@@ -159,10 +174,10 @@ def _owners(live: Body) -> list[Mapping[str, Any]]:
     return live["metadata"].get("ownerReferences") or []
 
 
-def _own_groups(live: Body) -> list[Any]:
-    own = "stocks." + live["metadata"]["name"].replace(PREFIX, "threshold.", 1)
+def _same_groups(live: Body, wanted: list[Group]) -> bool:
+    own = {group["name"] for group in wanted}
     groups = (live.get("spec") or {}).get("groups") or []
-    return [group for group in groups if group.get("name") == own]
+    return [group for group in groups if group.get("name") in own] == wanted
 
 
 def _contains(live: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> bool:

@@ -17,14 +17,7 @@ from typing import Any
 import yaml
 
 from threshold_operator.catalogue import Catalogue, CatalogueError, Entry, parse_entry
-from threshold_operator.manifest import (
-    ACCEPTED,
-    RULE_API,
-    RULE_KIND,
-    Body,
-    Manifest,
-    rule_labels,
-)
+from threshold_operator.manifest import ACCEPTED, Body, Manifest, rule_object
 from threshold_operator.render import alert_group
 
 #: Why entries are refused, on the rule: so that it is told once, and not at each start.
@@ -77,27 +70,11 @@ def with_own(chart: Catalogue, own: OwnAlerts) -> Catalogue:
 def own_manifest(own: OwnAlerts, config_map: Body, labels: Mapping[str, str]) -> Manifest:
     """Everything that we own of the rule; it bears the name of the ConfigMap that owns it."""
     meta = config_map["metadata"]
-    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": meta["name"], "uid": meta["uid"]}
-    return {
-        "apiVersion": RULE_API,
-        "kind": RULE_KIND,
-        "metadata": {
-            "name": meta["name"],
-            "namespace": meta["namespace"],
-            "labels": rule_labels(labels),
-            "annotations": {ACCEPTED: _memo(own), REFUSED: _packed(own.refused)},
-            "ownerReferences": [owner],
-        },
-        "spec": {"groups": [alert_group(entry, meta["namespace"]) for entry in own.in_force]},
-    }
-
-
-def holds(live: Any, wanted: Any) -> bool:
-    """Whether all that is wanted is there; what others added is theirs."""
-    if isinstance(wanted, Mapping):
-        there = live if isinstance(live, Mapping) else {}
-        return all(holds(there.get(key), value) for key, value in wanted.items())
-    return bool(live == wanted)
+    name, namespace = meta["name"], meta["namespace"]
+    notes = {ACCEPTED: _memo(own), REFUSED: _packed(own.refused)}
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": meta["uid"]}
+    groups = [alert_group(entry, namespace) for entry in own.in_force]
+    return rule_object(name, namespace, labels, notes, owner, groups)
 
 
 def news(own: OwnAlerts, live: Body | None) -> list[str]:

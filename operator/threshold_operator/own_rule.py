@@ -12,8 +12,8 @@ from threshold_operator.catalogue import Catalogue
 from threshold_operator.events import event
 from threshold_operator.health import Metrics
 from threshold_operator.kube import KubeError
-from threshold_operator.manifest import Manifest, belongs_to
-from threshold_operator.own_alerts import OwnAlerts, holds, news, own_manifest, settled
+from threshold_operator.manifest import Manifest, belongs_to, in_sync
+from threshold_operator.own_alerts import OwnAlerts, news, own_manifest, settled
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class OwnRule:
         if live is not None and not belongs_to(live, config_map["metadata"]["uid"]):
             return log.error("a PrometheusRule %s exists that isn't ours; rename it", self._name)
         wanted = own_manifest(self._own, config_map, self._labels)
-        if live is None or not holds(live, wanted):
+        if live is None or not in_sync(live, wanted):
             self._metrics.writes.labels("rule").inc()
             await self._cluster.apply_rule(wanted)
             await self._tell(live, config_map)

@@ -15,9 +15,9 @@ from threshold_operator import own_rule
 from threshold_operator.catalogue import CatalogueError
 from threshold_operator.health import Metrics
 from threshold_operator.kube import KubeError
+from threshold_operator.manifest import in_sync
 from threshold_operator.own_alerts import (
     OwnAlerts,
-    holds,
     news,
     own_manifest,
     read,
@@ -131,9 +131,16 @@ def test_what_others_add_is_no_difference_and_what_they_change_is(given: Any) ->
     wanted, live = rule(given(FLOW)), rule(given(FLOW))
     live["metadata"]["labels"]["team"] = "desk"
     live["metadata"]["resourceVersion"] = "7"
-    assert holds(live, wanted)
+    live["metadata"]["ownerReferences"].append({"name": "theirs", "uid": "another"})
+    assert in_sync(live, wanted)
     live["spec"]["groups"][0]["rules"][0]["expr"] = "vector(0)"
-    assert not holds(live, wanted)
+    assert not in_sync(live, wanted)
+
+
+def test_an_entry_taken_out_or_added_is_a_difference(given: Any) -> None:
+    one, both = rule(given(FLOW)), rule(given(FLOW, SPREAD))
+    assert not in_sync(both, one)
+    assert not in_sync(one, both)
 
 
 def test_a_file_that_is_no_list_is_named(tmp_path: Path) -> None:
