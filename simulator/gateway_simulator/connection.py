@@ -11,7 +11,7 @@ from typing import Protocol
 from gateway_simulator import replies
 from gateway_simulator.fields import MalformedRequestError
 from gateway_simulator.gateway import Gateway
-from gateway_simulator.message_faults import kind_of, without_numbers
+from gateway_simulator.message_faults import kind_of, without_name, without_numbers
 from gateway_simulator.requests import Request, StartApi, decode
 from gateway_simulator.session import Session
 from gateway_simulator.wire import PREAMBLE, FrameReader, WireError, split_fields
@@ -141,6 +141,8 @@ class Connection(asyncio.Protocol):
                 yield from (data, data)
             case "unset":
                 yield without_numbers(data)
+            case "nameless":
+                yield without_name(data)
             case None:
                 yield data
 

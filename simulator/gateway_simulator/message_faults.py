@@ -1,4 +1,4 @@
-"""Faults of single messages: kinds of them are lost, late, said twice, or empty of numbers."""
+"""Faults of single messages: kinds are lost, late, said twice, or without numbers or names."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -6,10 +6,11 @@ from typing import Literal
 
 from gateway_simulator.wire import UNSET, frame, split_fields
 
-Fate = Literal["lost", "late", "twice", "unset"]
-"""late: kept until the fault ends. unset: every number is the protocol's word for "none"."""
+Fate = Literal["lost", "late", "twice", "unset", "nameless"]
+"""late: kept until the fault ends. unset: every number is the protocol's word for "none".
+nameless: orderRef is empty."""
 
-FATES: tuple[Fate, ...] = ("lost", "late", "twice", "unset")
+FATES: tuple[Fate, ...] = ("lost", "late", "twice", "unset", "nameless")
 
 KINDS: Mapping[str, int] = {
     "order-status": 3,
@@ -23,6 +24,7 @@ KINDS: Mapping[str, int] = {
     "account-update-multi": 73,
     "pnl": 94,
     "position-pnl": 95,
+    "completed-order": 101,
     "completed-orders-end": 102,
 }
 """Message ids by name."""
@@ -35,6 +37,8 @@ _NUMBERS: Mapping[int, tuple[int, ...]] = {
     94: (2, 3, 4),  # daily, unrealised, realised
     95: (3, 4, 5, 6),  # shares, daily, unrealised, realised
 }
+# The place of orderRef.
+_NAME: Mapping[int, int] = {5: 23, 11: 26, 101: 22}
 _PREFIX = 4  # bytes: the length before a frame's payload
 
 
@@ -67,7 +71,17 @@ def kind_of(message: bytes) -> int:
 
 def without_numbers(message: bytes) -> bytes:
     """One frame, with every number that may be unknown said to be so."""
+    return _with(message, dict.fromkeys(_NUMBERS.get(kind_of(message), ()), UNSET))
+
+
+def without_name(message: bytes) -> bytes:
+    """One frame, with no orderRef."""
+    kind = kind_of(message)
+    return _with(message, {_NAME[kind]: ""} if kind in _NAME else {})
+
+
+def _with(message: bytes, values: Mapping[int, str]) -> bytes:
     fields = split_fields(message[_PREFIX:])
-    for place in _NUMBERS.get(kind_of(message), ()):
-        fields[place] = UNSET
+    for place, value in values.items():
+        fields[place] = value
     return frame("".join(field + "\0" for field in fields))

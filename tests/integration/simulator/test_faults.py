@@ -2,6 +2,7 @@
 """Faults of the link, seen through the real client."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from ib_insync import IB, LimitOrder, MarketOrder, Stock
@@ -216,6 +217,21 @@ async def test_numbers_that_are_not_set_are_the_clients_sentinel(
     trade = ib.placeOrder(aapl, MarketOrder("BUY", 1))
     await until(trade.isDone)
     await until(lambda: {one.value for one in ib.accountValues() if one.tag == "SMA"} == {TEXT})
+
+
+async def test_orders_and_executions_come_without_their_name(
+    ib: IB, aapl: Stock, control: Control
+) -> None:
+    kinds = ["open-order", "execution", "completed-order"]
+    await control.fault("messages", fate="nameless", kinds=kinds)
+    trade = ib.placeOrder(aapl, MarketOrder("BUY", 1, orderRef="named"))
+    await until(lambda: trade.isDone() and trade.fills)
+    (done,) = await ib.reqCompletedOrdersAsync(False)
+    said: list[Any] = [trade.order, trade.fills[0].execution, done.order]
+    assert [one.orderRef for one in said] == ["", "", ""]
+    assert len({one.permId for one in said}) == 1
+    assert said[0].permId > 0
+    assert done.order.action == "BUY"  # the rest is as it was
 
 
 async def test_lost_feeds_stop_without_a_word_until_they_are_asked_for_again(
