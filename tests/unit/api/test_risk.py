@@ -76,6 +76,35 @@ BUY, SELL = Side.BUY, Side.SELL
             None,
             id="what a share costs is not known",
         ),
+        *(
+            pytest.param(
+                {rule: D(999)},
+                order,
+                {"last_price": None},
+                rule,
+                id=f"{rule}: without a last trade {kind} counts at its own price",
+            )
+            for rule in ("max_notional", "max_gross_exposure")
+            for kind, order in (
+                ("a limit buy", proposal(10, "100")),
+                ("a limit sale", proposal(10, "100", SELL)),
+                ("a stop", proposal(10, stop="100")),
+            )
+        ),
+        pytest.param(
+            {"price_collar": D("0.1")},
+            proposal(1, "900"),
+            {"last_price": None},
+            None,
+            id="without a last trade there is no collar",
+        ),
+        pytest.param(
+            {"require_price": True},
+            proposal(10, "100"),
+            {"last_price": None},
+            "require_price",
+            id="unless that is refused",
+        ),
         pytest.param(
             {"require_price": True},
             proposal(10),
