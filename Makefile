@@ -64,7 +64,7 @@ integration: $(VENV)/.installed ## Real PostgreSQL, Prometheus, Alertmanager and
 
 ib-async: $(IB_ASYNC)/.installed ## The same tests of the gateway's link with ib_async, in an environment of its own
 	hack/debian-packages postgresql
-	$(IB_ASYNC)/bin/pytest $(addprefix tests/,unit/api/test_gateway.py integration/api/test_link.py integration/api/test_changes.py)
+	$(IB_ASYNC)/bin/pytest $(addprefix tests/,unit/api/test_gateway.py integration/api/test_link.py integration/api/test_changes.py integration/api/test_fills.py)
 
 rules: $(VENV)/.installed ## promtool tests of the rules; runbooks and metrics against the running programs
 	hack/debian-packages prometheus prometheus-alertmanager prometheus-node-exporter

@@ -7,7 +7,8 @@ database becomes DatabaseUnavailable: what is wrong with a request was found bef
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -168,6 +169,8 @@ fills = Table(
     Column("quantity", ExactDecimal, nullable=False),
     Column("price", ExactDecimal, nullable=False),
     Column("at", UtcDateTime, nullable=False),
+    Column("commission", ExactDecimal),
+    Column("commission_currency", String(3)),
 )
 
 
@@ -306,6 +309,18 @@ class OrderDatabase:
                 some = orders.c.id.in_(wanted[first : first + _AT_ONCE])
                 found += await _load(connection, select(orders).where(some))
         return found
+
+    @_to_its_end
+    async def by_perm_ids(self, perm_ids: Collection[int]) -> Mapping[int, str]:
+        """Our ids of orders, by the gateway's permanent ones; none where two orders have one."""
+        wanted, found = list(perm_ids), defaultdict(set)
+        both = select(orders.c.perm_id, orders.c.id)
+        async with self._read("by_perm_ids") as connection:
+            for first in range(0, len(wanted), _AT_ONCE):
+                some = orders.c.perm_id.in_(wanted[first : first + _AT_ONCE])
+                for perm_id, order_id in await connection.execute(both.where(some)):
+                    found[perm_id].add(order_id)
+        return {perm_id: ids.pop() for perm_id, ids in found.items() if len(ids) == 1}
 
     @_to_its_end
     async def by_key(self, client: str, idempotency_key: str) -> Order | None:
@@ -549,6 +564,8 @@ def _fill_columns(fill: Fill) -> dict[str, Any]:
         "quantity": fill.quantity,
         "price": fill.price,
         "at": fill.at,
+        "commission": fill.commission,
+        "commission_currency": fill.commission_currency,
     }
 
 
@@ -594,7 +611,14 @@ def _change(row: RowMapping) -> StatusChange:
 
 
 def _fill(row: RowMapping) -> Fill:
-    return Fill(row["exec_id"], row["quantity"], row["price"], row["at"])
+    return Fill(
+        exec_id=row["exec_id"],
+        quantity=row["quantity"],
+        price=row["price"],
+        at=row["at"],
+        commission=row["commission"],
+        commission_currency=row["commission_currency"],
+    )
 
 
 def _plain(value: Decimal) -> Decimal:

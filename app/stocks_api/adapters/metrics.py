@@ -22,7 +22,15 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from stocks_api.domain.market import Pnl, Position, finite
-from stocks_api.domain.orders import NOT_SENT, Order, OrderStatus, OrderType, Side
+from stocks_api.domain.orders import (
+    NOT_SENT,
+    Irregular,
+    Message,
+    Order,
+    OrderStatus,
+    OrderType,
+    Side,
+)
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -157,6 +165,16 @@ class Metrics:
             ),
             (*map(str, sorted(ERROR_CODES)), OTHER),
         )
+        self._irregular = Counter(
+            "ib_irregular_messages_total",
+            "Messages on orders that came again, after the order was final, or about no order of "
+            "ours; and executions and commissions that did not come when they were asked for.",
+            ["message", "reason"],
+            registry=registry,
+        )
+        for message in Message:
+            for reason in Irregular:
+                self._irregular.labels(message, reason)
         self._ticks = Gauge(
             "market_data_last_tick_timestamp_seconds",
             "When the last tick came; the start of the process before the first one.",
@@ -191,6 +209,10 @@ class Metrics:
     def gateway_error(self, code: int) -> None:
         """The gateway sent an error message."""
         self._errors.labels(str(code) if code in ERROR_CODES else OTHER).inc()
+
+    def irregular_message(self, message: Message, irregular: Irregular) -> None:
+        """A message on an order was repeated, late, about no order of ours, or never came."""
+        self._irregular.labels(message, irregular).inc()
 
     def ticked(self, symbol: str, at: datetime) -> None:
         """A tick of this symbol arrived."""

@@ -205,21 +205,24 @@ class StatusChangeView(BaseModel):
 
 
 class FillView(BaseModel):
-    """One execution."""
+    """One execution; its commission is null until the gateway tells it, a rebate is negative."""
 
     exec_id: str
     quantity: Exact
     price: Exact
     at: datetime
+    commission: Exact | None
+    commission_currency: str | None
 
     @classmethod
     def of(cls, fill: Fill) -> Self:
         """For the wire."""
-        return cls(exec_id=fill.exec_id, quantity=fill.quantity, price=fill.price, at=fill.at)
+        return cls(**asdict(fill))
 
 
 _FILLED: JsonDict = {
     "id": "5e0d6b1c-6a52-4a0f-9a53-8b6f9d9a9d10",
+    "perm_id": 1528347102,
     "status": "filled",
     "symbol": "AAPL",
     "side": "BUY",
@@ -244,17 +247,23 @@ _FILLED: JsonDict = {
             "quantity": "10",
             "price": "230.01",
             "at": "2026-11-25T14:30:00Z",
+            "commission": "1",
+            "commission_currency": "USD",
         }
     ],
 }
 
 
 class OrderView(BaseModel):
-    """An order as it is known now; quantity and prices are those in force at the gateway."""
+    """An order as it is known now; quantity and prices are those in force at the gateway.
+
+    `perm_id` is the gateway's own id of it, null until the gateway tells it.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [_FILLED]})
 
     id: str
+    perm_id: int | None
     status: OrderStatus
     symbol: str
     side: Side
@@ -277,6 +286,7 @@ class OrderView(BaseModel):
         request, terms = order.request, order.terms
         return cls(
             id=order.id,
+            perm_id=order.perm_id,
             status=order.status,
             symbol=request.symbol,
             side=request.side,

@@ -87,12 +87,17 @@ _NEXT: dict[OrderStatus, frozenset[OrderStatus]] = {
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """One execution; `exec_id` is the gateway's, quantity in shares, price in account currency."""
+    """One execution; `exec_id` is the gateway's, quantity in shares, price in account currency.
+
+    The commission is told after the execution, or never, and then None; a rebate is negative.
+    """
 
     exec_id: str
     quantity: Decimal
     price: Decimal
     at: datetime
+    commission: Decimal | None = None
+    commission_currency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +196,13 @@ class Order:
         return self.status in _OPEN
 
     @property
-    def fills_missing(self) -> bool:
-        """Whether more is filled than its executions tell."""
-        return sum((fill.quantity for fill in self.fills), ZERO) < self.filled_quantity
+    def missing_message(self) -> "Message | None":
+        """What has not been told: an execution, or what one cost."""
+        if sum((fill.quantity for fill in self.fills), ZERO) < self.filled_quantity:
+            return Message.EXECUTION
+        if any(fill.commission is None for fill in self.fills):
+            return Message.COMMISSION
+        return None
 
     def yields_to(self, actor: Actor) -> bool:
         """Whether this actor may change or cancel it."""
@@ -210,9 +219,35 @@ class Order:
         return any(change.status is status for change in self.history)
 
 
+class Message(StrEnum):
+    """What the gateway says of orders without being asked."""
+
+    OPEN_ORDER = "open_order"
+    ORDER_STATUS = "order_status"
+    EXECUTION = "execution"
+    COMMISSION = "commission"
+
+
+class Irregular(StrEnum):
+    """What may be wrong with a message.
+
+    `duplicate`: said before. `late`: the order was final already. `missing`: not told, not even
+    when it was asked for. `unknown`: about an order that is not stored here.
+    """
+
+    DUPLICATE = "duplicate"
+    LATE = "late"
+    MISSING = "missing"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class OrderFact:
-    """Something the gateway said about an order; None and zero mean "it did not say"."""
+    """Something the gateway said about an order; None and zero mean "it did not say".
+
+    `order_id` is empty where it did not say ours: `perm_id`, its own, tells which order it is.
+    `message` is None for what was asked for, and for what is no word of the gateway.
+    """
 
     order_id: str
     at: datetime
@@ -223,6 +258,7 @@ class OrderFact:
     fills: tuple[Fill, ...] = ()
     reason: str = ""
     terms: Terms | None = None
+    message: Message | None = None
 
 
 def new_order(
@@ -286,6 +322,19 @@ def newly_entered(before: Order, after: Order) -> tuple[OrderStatus, ...]:
     return tuple(dict.fromkeys(status for status in new if not before.entered(status)))
 
 
+def irregular(order: Order | None, fact: OrderFact) -> Irregular | None:
+    """What is wrong with a message about an order as it was before; None if nothing is."""
+    if order is None:
+        return Irregular.UNKNOWN
+    if order.is_open:
+        return None
+    if fact.message is Message.ORDER_STATUS:
+        late = fact.status not in (None, order.status)
+    else:
+        late = len(_merge(order.fills, fact.fills)) > len(order.fills)
+    return Irregular.LATE if late else None
+
+
 def _remember(order: Order, status: OrderStatus, at: datetime, detail: str) -> Order:
     return replace(order, history=(*order.history, StatusChange(status, at, detail)))
 
@@ -345,7 +394,18 @@ def _merge(known: tuple[Fill, ...], heard: Iterable[Fill]) -> tuple[Fill, ...]:
         current = merged.get(_execution(fill))
         if current is None or _revision(fill) > _revision(current):
             merged[_execution(fill)] = fill
+        elif fill.exec_id == current.exec_id:
+            merged[_execution(fill)] = _with_commission(current, fill)
     return tuple(merged.values())
+
+
+def _with_commission(known: Fill, heard: Fill) -> Fill:
+    """The execution as it is known, with the commission that was heard now."""
+    if heard.commission is None:
+        return known
+    return replace(
+        known, commission=heard.commission, commission_currency=heard.commission_currency
+    )
 
 
 def _execution(fill: Fill) -> str:

@@ -9,21 +9,24 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
 
 from stocks_api.domain.errors import DatabaseUnavailable, Deposed
 from stocks_api.domain.orders import (
+    Irregular,
+    Message,
     Order,
     OrderFact,
     OrderStatus,
     Terms,
     apply,
     enter,
+    irregular,
     newly_entered,
 )
 
@@ -44,6 +47,9 @@ class OrderStore(Protocol):
     async def many(self, order_ids: Collection[str]) -> Sequence[Order]:
         """Those of the orders that are stored."""
 
+    async def by_perm_ids(self, perm_ids: Collection[int]) -> Mapping[int, str]:
+        """Our ids of orders, by the gateway's permanent ones."""
+
     async def open_orders(self) -> Sequence[Order]:
         """Every order that is pending, accepted or unresolved."""
 
@@ -63,6 +69,9 @@ class OrderMetrics(Protocol):
     def unresolved_orders(self, count: int) -> None:
         """How many orders are unresolved now."""
 
+    def irregular_message(self, message: Message, irregular: Irregular) -> None:
+        """The gateway said something that it should not have said now, or did not say it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -70,6 +79,12 @@ class Snapshot:
 
     asked_at: float
     facts: tuple[OrderFact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    message: Message
+    since: float  # monotonic seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +110,7 @@ class OrderWriter:
         self._sent: dict[str, float] = {}  # order id -> monotonic seconds, while it is open
         self._waiters: dict[str, list[_Waiter]] = {}
         self._unresolved: set[str] = set()
-        self._fills_missing: dict[str, float] = {}  # order id -> monotonic seconds
+        self._missing: dict[str, _Missing] = {}  # order id -> what of its fills is not told
         self._reconciling = 0
 
     @property
@@ -105,8 +120,8 @@ class OrderWriter:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether the gateway may know more: of an unresolved order, or of missing executions."""
-        return bool(self._unresolved or self._fills_missing)
+        """Whether the gateway may know more: of an unresolved order, or of fills."""
+        return bool(self._unresolved or self._missing)
 
     def intend(self, order_id: str) -> None:
         """The order is about to be committed: no reconciliation may judge it yet."""
@@ -197,9 +212,24 @@ class OrderWriter:
                 return None
 
     async def _apply(self, fact: OrderFact, seen: float) -> None:
+        (fact,) = await self._named([fact])
         before = await self._store.get(fact.order_id)
         if before is not None:  # else it isn't ours: another client's, or entered by hand
             await self._save(before, apply(before, fact), seen)
+        if fact.message is not None and (wrong := irregular(before, fact)) is not None:
+            self._metrics.irregular_message(fact.message, wrong)
+
+    async def _named(self, facts: Iterable[OrderFact]) -> Sequence[OrderFact]:
+        """With our ids also where the gateway said only its own, of orders that are stored."""
+        told = list(facts)
+        nameless = {fact.perm_id for fact in told if fact.perm_id and not fact.order_id}
+        if not nameless:
+            return told
+        names = await self._store.by_perm_ids(nameless)
+        return [
+            fact if fact.order_id else replace(fact, order_id=names.get(fact.perm_id or 0, ""))
+            for fact in told
+        ]
 
     async def _doubt(self, order_ids: Iterable[str], reason: str) -> None:
         for order_id in order_ids:
@@ -217,9 +247,10 @@ class OrderWriter:
         self._reconciling -= 1
 
     async def _settle(self, snapshot: Snapshot) -> None:
-        known = {fact.order_id for fact in snapshot.facts}
+        facts = await self._named(snapshot.facts)
+        known = {fact.order_id for fact in facts}
         stored = {order.id: order for order in await self._store.many(known)}
-        for fact in snapshot.facts:
+        for fact in facts:
             if (before := stored.get(fact.order_id)) is not None:
                 stored[before.id] = apply(before, fact)
                 await self._save(before, stored[before.id], time.monotonic())
@@ -234,9 +265,11 @@ class OrderWriter:
         self._expect_no_fills_from_before(snapshot.asked_at)
 
     def _expect_no_fills_from_before(self, asked_at: float) -> None:
-        """The gateway was asked: executions that it did not tell, it does not have."""
-        missing = self._fills_missing.items()
-        self._fills_missing = {order_id: since for order_id, since in missing if since > asked_at}
+        """The gateway was asked: what it did not tell of fills, it does not have."""
+        for order_id, missing in list(self._missing.items()):
+            if missing.since <= asked_at:
+                del self._missing[order_id]
+                self._metrics.irregular_message(missing.message, Irregular.MISSING)
 
     def _predates(self, order: Order, snapshot: Snapshot) -> bool:
         """Whether the gateway should have known the order when it was asked."""
@@ -278,11 +311,13 @@ class OrderWriter:
         self._metrics.unresolved_orders(len(self._unresolved))
 
     def _track_fills(self, order: Order) -> None:
-        """An execution may be lost, or only late; so it is asked for at the next occasion."""
-        if order.fills_missing:
-            self._fills_missing.setdefault(order.id, time.monotonic())
-        else:
-            self._fills_missing.pop(order.id, None)
+        """An execution or commission may be lost, or only late; so it is asked for, once."""
+        message = order.missing_message
+        known = self._missing.get(order.id)
+        if message is None:
+            self._missing.pop(order.id, None)
+        elif known is None or known.message is not message:
+            self._missing[order.id] = _Missing(message, time.monotonic())
 
 
 def _unresolved(order: Order, reason: str) -> Order:

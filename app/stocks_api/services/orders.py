@@ -187,7 +187,7 @@ class OrderService:
         if not order.is_open:
             raise OrderFinal(f"order {order_id} is {order.status}: nothing is left to cancel")
         self.require_ready()
-        await self._outbox.cancel(order_id)
+        await self._outbox.cancel(order)
         await self._writer.finished(order_id, self._timing.acknowledgement)
         return await self.get(order_id)
 
@@ -249,7 +249,7 @@ class OrderService:
             raise
 
     async def _change(self, order: Order, terms: Terms) -> None:
-        refusal = await self._outbox.change(order.id, terms)
+        refusal = await self._outbox.change(order, terms)
         waiting = self._writer.changed(order.id, terms, self._timing.acknowledgement)
         confirmed = asyncio.create_task(waiting)
         either: set[asyncio.Future[Any]] = {confirmed, refusal}

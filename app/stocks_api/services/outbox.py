@@ -26,10 +26,10 @@ class Sender(Protocol):
     def place(self, order: Order) -> None:
         """Send the order, once."""
 
-    def cancel(self, order_id: str) -> None:
+    def cancel(self, order: Order) -> None:
         """Ask to cancel; the outcome comes as a fact. Raises OrderUnknownToGateway."""
 
-    def change(self, order_id: str, terms: Terms) -> asyncio.Future[str]:
+    def change(self, order: Order, terms: Terms) -> asyncio.Future[str]:
         """Ask to change; the outcome comes as a fact, or the future gets a refusal.
 
         Raises OrderUnknownToGateway and ChangeRefused.
@@ -91,20 +91,20 @@ class Outbox:
         if error is not None:
             raise error
 
-    async def cancel(self, order_id: str) -> None:
+    async def cancel(self, order: Order) -> None:
         """Take the order out of the queue, or ask the gateway to cancel it."""
-        waiting = self._waiting.pop(order_id, None)
+        waiting = self._waiting.pop(order.id, None)
         if waiting is None:
             await self._pace.room(CANCELS)
-            self._gateway.cancel(order_id)
+            self._gateway.cancel(order)
         else:
             self._end(waiting, OrderStatus.CANCELLED, "cancelled before its turn came")
 
-    async def change(self, order_id: str, terms: Terms) -> asyncio.Future[str]:
+    async def change(self, order: Order, terms: Terms) -> asyncio.Future[str]:
         """Ask the gateway to change an order. Raises the reason why that was not sent."""
         await self._pace.room(ORDERS)
         self._permitted()
-        return self._gateway.change(order_id, terms)
+        return self._gateway.change(order, terms)
 
     def refuse_waiting(self, error: StocksError) -> None:
         """Nothing of what waits will be sent."""

@@ -33,6 +33,7 @@ CONTRACT: dict[str, tuple[str, set[str]]] = {
     "ib_last_roundtrip_timestamp_seconds": ("gauge", set()),
     "ib_disconnects_total": ("counter", {"reason"}),
     "ib_errors_total": ("counter", {"code"}),
+    "ib_irregular_messages_total": ("counter", {"message", "reason"}),
     "database_up": ("gauge", set()),
     "database_last_success_timestamp_seconds": ("gauge", set()),
     "database_query_duration_seconds": ("histogram", {"operation"}),

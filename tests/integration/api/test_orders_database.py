@@ -73,7 +73,10 @@ def an_order(number: int = 1, key: str | None = None, symbol: str = "AAPL") -> O
 
 def filled(order: Order) -> Order:
     fills = (
-        Fill("a.b.01.01", Decimal("4"), Decimal("187.2"), AT + timedelta(seconds=1)),
+        Fill(
+            *("a.b.01.01", Decimal("4"), Decimal("187.2"), AT + timedelta(seconds=1)),
+            *(Decimal("-0.0625"), "EUR"),
+        ),
         Fill("a.b.02.01", Decimal("6.5"), Decimal("187.1"), AT + timedelta(seconds=2)),
     )
     return apply(order, OrderFact(order.id, AT + timedelta(seconds=2), perm_id=2**40, fills=fills))
@@ -141,10 +144,17 @@ async def test_orders_of_the_first_schema_are_there_after_the_upgrade(engine: As
                     f" VALUES ('one', {position}, '{status}', '2026-11-23 14:30:00', '')"
                 )
             )
+        await connection.execute(
+            text(
+                "INSERT INTO fills (order_id, exec_id, quantity, price, at)"
+                " VALUES ('one', 'a.b.01.01', '4', '1.5', '2026-11-23 14:30:00')"
+            )
+        )
     database = OrderDatabase(engine, Metrics(CollectorRegistry(), []))
     await database.migrate()
     order = await database.get("one")
     assert order is not None
+    assert [(one.quantity, one.commission) for one in order.fills] == [(Decimal(4), None)]
     assert [change.status for change in order.history] == ["pending", "accepted"]
     assert (order.terms, order.changed) == (Terms(Decimal(10)), None)
     doubted = apply(order, OrderFact("one", AT, status=OrderStatus.UNRESOLVED))
@@ -160,6 +170,15 @@ async def test_hearing_a_stored_fact_again_changes_nothing(database: OrderDataba
     stored = await database.get(order.id)
     assert stored is not None
     assert filled(stored) is stored
+
+
+async def test_orders_are_found_by_the_gateways_id_unless_two_have_it(
+    database: OrderDatabase,
+) -> None:
+    for number, perm_id in enumerate([7, 2**40, 8, 8], 1):
+        await database.add(replace(an_order(number), perm_id=perm_id))
+    found = await database.by_perm_ids([7, 2**40, 8, 9])
+    assert found == {7: an_order(1).id, 2**40: an_order(2).id}
 
 
 async def test_an_unknown_order_is_none(database: OrderDatabase) -> None:

@@ -77,6 +77,29 @@ class Wire:
     def status(self, status: str, filled: float = 0, price: float = 0, order_id: int = 1) -> None:
         self.wrapper.orderStatus(order_id, status, filled, 0, price, 99, 0, 0, 7, "")
 
+    def acknowledged(self, ref: str = OUR_ID) -> None:
+        """Our order, with the gateway's own id."""
+        trade = self.trade()
+        said = ibi.Order(orderId=1, clientId=7, permId=99, totalQuantity=10, orderRef=ref)
+        self.wrapper.openOrder(1, trade.contract, said, ibi.OrderState(status="Submitted"))
+
+    def execution(self, exec_id: str = "a.b.01.01") -> None:
+        """A fill of four shares, without orderRef."""
+        execution = ibi.Execution(
+            execId=exec_id, time=AT, shares=4, price=100.5, permId=99, clientId=7, orderId=1
+        )
+        self.wrapper.execDetails(-1, ibi.Stock("AAPL", "SMART", "USD"), execution)
+
+    def commission(self, amount: float, currency: str = "USD", exec_id: str = "a.b.01.01") -> None:
+        report = ibi.CommissionReport(exec_id, amount, currency, UNSET, UNSET, 0)
+        self.wrapper.commissionReport(report)
+
+    def fills(self) -> list[Fill]:
+        return [fill for fact in self.facts() for fill in fact.fills]
+
+    def counted(self) -> list[tuple[str, str]]:
+        return [args for name, args, _ in self.ear.heard if name == "irregular_message"]
+
     def error(self, code: int, request_id: int = 1, text: str = "text") -> None:
         self.wrapper.error(request_id, code, text, "")
 
@@ -141,10 +164,21 @@ async def test_a_cancellation_as_asked_is_no_error(wire: Wire) -> None:
     assert "gateway_error" not in wire.ear.names()
 
 
-async def test_an_order_of_somebody_else_without_reference_is_ignored(wire: Wire) -> None:
+async def test_an_order_without_reference_is_told_by_the_gateways_own_id(wire: Wire) -> None:
     wire.trade(ref="")
     wire.status("Filled")
-    assert wire.facts() == []
+    (fact,) = wire.facts()
+    assert (fact.order_id, fact.perm_id) == ("", 99)
+
+
+async def test_an_order_that_lost_its_reference_is_still_the_one_that_was_sent(
+    wire: Wire,
+) -> None:
+    wire.acknowledged(ref="")
+    wire.status("Submitted")
+    wire.execution()
+    assert {(fact.order_id, fact.perm_id) for fact in wire.facts()} == {(OUR_ID, 99)}
+    assert len(wire.facts()) == 3
 
 
 async def test_an_error_about_another_clients_order_is_not_ours(wire: Wire) -> None:
@@ -154,13 +188,45 @@ async def test_an_error_about_another_clients_order_is_not_ours(wire: Wire) -> N
 
 
 async def test_an_execution_brings_a_fill(wire: Wire) -> None:
-    trade = wire.trade()
-    execution = ibi.Execution(
-        execId="a.b.01.01", time=AT, shares=4, price=100.5, permId=99, clientId=7, orderId=1
-    )
-    wire.wrapper.execDetails(-1, trade.contract, execution)
-    (fill,) = wire.facts()[0].fills
-    assert fill == Fill("a.b.01.01", Decimal(4), Decimal("100.5"), AT)
+    wire.trade()
+    wire.execution()
+    assert wire.fills() == [Fill("a.b.01.01", Decimal(4), Decimal("100.5"), AT)]
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "expected"),
+    [
+        pytest.param(1.25, "USD", (Decimal("1.25"), "USD"), id="a fee"),
+        pytest.param(-0.2, "EUR", (Decimal("-0.2"), "EUR"), id="a rebate"),
+        pytest.param(0.0, "USD", (Decimal(0), "USD"), id="free"),
+        pytest.param(UNSET, "USD", (None, None), id="not set"),
+        pytest.param(math.nan, "USD", (None, None), id="no number"),
+        pytest.param(1e15, "USD", (None, None), id="beyond reason"),
+        pytest.param(1.0, "dollars, mostly", (Decimal(1), None), id="no currency"),
+    ],
+)
+async def test_a_commission_is_told_with_its_execution(
+    wire: Wire, amount: float, currency: str, expected: tuple[Decimal | None, str | None]
+) -> None:
+    wire.acknowledged()
+    wire.execution()
+    wire.commission(amount, currency)
+    before, after = wire.fills()
+    assert before.commission is None
+    assert (after.commission, after.commission_currency) == expected
+
+
+async def test_what_the_gateway_says_twice_is_counted(wire: Wire) -> None:
+    wire.acknowledged()
+    for repeat in range(2):
+        wire.status("Submitted")
+        wire.execution()
+        wire.commission(1.25)
+        if not repeat:
+            assert wire.counted() == []
+    assert wire.counted() == [
+        (kind, "duplicate") for kind in ("order_status", "execution", "commission")
+    ]
 
 
 @pytest.mark.parametrize("nothing", [math.nan, UNSET, -UNSET, math.inf])

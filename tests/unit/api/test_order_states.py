@@ -14,6 +14,8 @@ from stocks_api.domain.errors import ImpossibleChange
 from stocks_api.domain.orders import (
     Change,
     Fill,
+    Irregular,
+    Message,
     NewOrder,
     Order,
     OrderFact,
@@ -25,6 +27,7 @@ from stocks_api.domain.orders import (
     apply,
     changed_terms,
     enter,
+    irregular,
     new_order,
     newly_entered,
 )
@@ -123,6 +126,76 @@ def test_a_duplicate_execution_counts_once() -> None:
 def test_a_corrected_execution_replaces_the_first() -> None:
     order = after(fact(None, fill("a.b.01.01", "4")), fact(None, fill("a.b.01.02", "4", "99")))
     assert [one.price for one in order.fills] == [99]
+
+
+def charged(exec_id: str, commission: str | None) -> OrderFact:
+    amount = None if commission is None else Decimal(commission)
+    currency = None if commission is None else "USD"
+    told = replace(fill(exec_id, "4"), commission=amount, commission_currency=currency)
+    return replace(fact(None, told), message=Message.COMMISSION)
+
+
+@pytest.mark.parametrize(
+    ("facts", "commissions"),
+    [
+        pytest.param([fact(None, fill("a.b.01.01", "4"))], [None], id="not yet"),
+        pytest.param(
+            [fact(None, fill("a.b.01.01", "4")), charged("a.b.01.01", "1")], ["1"], id="later"
+        ),
+        pytest.param(
+            [charged("a.b.01.01", "1"), fact(None, fill("a.b.01.01", "4"))],
+            ["1"],
+            id="before its execution is known",
+        ),
+        pytest.param(
+            [charged("a.b.01.01", "1"), charged("a.b.01.01", None)], ["1"], id="unknown again"
+        ),
+        pytest.param(
+            [charged("a.b.01.01", "1"), charged("a.b.01.01", "1.5")], ["1.5"], id="corrected"
+        ),
+        pytest.param(
+            [fact(None, fill("a.b.01.02", "4")), charged("a.b.01.01", "1")],
+            [None],
+            id="of an execution that was corrected since",
+        ),
+    ],
+)
+def test_a_commission_comes_when_it_likes(
+    facts: list[OrderFact], commissions: list[str | None]
+) -> None:
+    order = after(*facts)
+    assert [one.commission for one in order.fills] == [
+        None if one is None else Decimal(one) for one in commissions
+    ]
+    assert (order.filled_quantity, order.status) == (Decimal(4), S.ACCEPTED)
+
+
+def test_a_commission_that_was_heard_changes_nothing() -> None:
+    order = after(charged("a.b.01.01", "1"))
+    assert apply(order, charged("a.b.01.01", "1.000000")) is order
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "expected"),
+    [
+        pytest.param(S.ACCEPTED, fact(S.ACCEPTED), None, id="open orders hear everything"),
+        pytest.param(S.FILLED, fact(S.ACCEPTED), Irregular.LATE, id="accepted after the fill"),
+        pytest.param(S.FILLED, fact(S.FILLED), None, id="the fill's own status"),
+        pytest.param(S.FILLED, fact(None), None, id="a status that says nothing"),
+    ],
+)
+def test_a_status_of_a_final_order_is_late(
+    status: OrderStatus, told: OrderFact, expected: Irregular | None
+) -> None:
+    order = after(fact(status))
+    assert irregular(order, replace(told, message=Message.ORDER_STATUS)) is expected
+
+
+def test_an_execution_of_a_final_order_is_late_and_its_commission_is_not() -> None:
+    filled = after(fact(S.FILLED))
+    execution = replace(fact(None, fill("a.b.01.01", "4")), message=Message.EXECUTION)
+    assert irregular(filled, execution) is Irregular.LATE
+    assert irregular(apply(filled, execution), charged("a.b.01.01", "1")) is None
 
 
 def test_the_gateways_cumulative_quantity_counts_without_executions() -> None:

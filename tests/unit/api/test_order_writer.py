@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +15,9 @@ from tests.unit.api import clock
 
 from stocks_api.domain.errors import DatabaseUnavailable
 from stocks_api.domain.orders import (
+    Fill,
+    Irregular,
+    Message,
     NewOrder,
     Order,
     OrderFact,
@@ -46,6 +49,11 @@ class Store:
         self._answer("")
         return [order for order in self.orders.values() if order.id in order_ids]
 
+    async def by_perm_ids(self, perm_ids: Collection[int]) -> Mapping[int, str]:
+        self._answer("")
+        found = self.orders.values()
+        return {order.perm_id or 0: order.id for order in found if order.perm_id in perm_ids}
+
     async def open_orders(self) -> Sequence[Order]:
         self._answer("")
         return [order for order in self.orders.values() if order.is_open]
@@ -66,6 +74,7 @@ class Shown:
         self.entered: list[tuple[str, str]] = []
         self.latencies: list[str] = []
         self.unresolved = -1
+        self.irregular: list[tuple[str, str]] = []
 
     def order_entered(self, order: Order, status: OrderStatus) -> None:
         self.entered.append((order.id, status))
@@ -77,13 +86,16 @@ class Shown:
     def unresolved_orders(self, count: int) -> None:
         self.unresolved = count
 
+    def irregular_message(self, message: Message, irregular: Irregular) -> None:
+        self.irregular.append((message, irregular))
+
 
 def order(order_id: str, status: OrderStatus = S.PENDING) -> Order:
     request = NewOrder("AAPL", Side.BUY, OrderType.MARKET, Decimal(10), None, TimeInForce.DAY)
     return replace(new_order(order_id, "desk", request, AT), status=status)
 
 
-def fact(order_id: str, status: OrderStatus) -> OrderFact:
+def fact(order_id: str, status: OrderStatus | None) -> OrderFact:
     return OrderFact(order_id, AT, status=status)
 
 
@@ -222,18 +234,63 @@ def test_a_decision_ends_what_is_in_doubt_and_the_gateways_word_comes_before_it(
     clock.run(scenario())
 
 
-def test_executions_that_do_not_come_are_asked_for_once() -> None:
+def test_what_the_gateway_calls_by_its_own_id_alone_is_found_by_it() -> None:
+    async def scenario() -> None:
+        known = [replace(order(name), perm_id=number) for number, name in enumerate("abc", 1)]
+        store, shown = Store(*known), Shown()
+        async with writing(store, shown) as writer:
+            writer.record(replace(fact("", S.ACCEPTED), perm_id=1))
+            writer.record(replace(fact("", S.ACCEPTED), perm_id=99))  # somebody else's
+            nameless = replace(fact("", S.FILLED), perm_id=2)
+            writer.reconcile(Snapshot(asked_at=0, facts=(nameless, fact("c", S.ACCEPTED))))
+        found = {name: one.status for name, one in store.orders.items()}
+        assert found == {"a": S.UNRESOLVED, "b": S.FILLED, "c": S.ACCEPTED}
+
+    clock.run(scenario())
+
+
+def test_messages_that_are_late_or_about_nobodys_order_are_counted_after_they_are_stored() -> None:
+    async def scenario() -> None:
+        store, shown = Store(order("a", S.FILLED)), Shown()
+        status = replace(fact("a", S.ACCEPTED), message=Message.ORDER_STATUS)
+        fill = Fill("a.b.01.01", Decimal(10), Decimal(1), AT)
+        execution = replace(fact("a", None), fills=(fill,), message=Message.EXECUTION)
+        async with writing(store, shown) as writer:
+            store.away = True
+            writer.record(status)
+            await asyncio.sleep(5)
+            assert shown.irregular == []
+            store.away = False
+            for each in (replace(status, status=S.FILLED), execution, execution):
+                writer.record(each)
+            writer.record(replace(status, order_id="nobody"))
+            writer.record(fact("a", S.ACCEPTED))  # ours, not the gateway's
+        assert shown.irregular == [
+            ("order_status", "late"),
+            ("execution", "late"),
+            ("order_status", "unknown"),
+        ]
+
+    clock.run(scenario())
+
+
+def test_what_is_not_told_of_fills_is_asked_for_once_and_counted() -> None:
     async def scenario() -> None:
         store, shown = Store(order("a", S.ACCEPTED)), Shown()
+        fill = Fill("a.b.01.01", Decimal(10), Decimal(1), AT)
+        in_doubt = []
         async with writing(store, shown) as writer:
-            in_doubt = [writer.in_doubt]
-            writer.record(fact("a", S.FILLED))
-            await writer.drain()
-            in_doubt.append(writer.in_doubt)
-            writer.reconcile(Snapshot(asked_at=time.monotonic(), facts=()))
-            await writer.drain()
-            in_doubt.append(writer.in_doubt)  # it told nothing more: there is nothing to hear
-            assert in_doubt == [False, True, False]
+            for told in (fact("a", S.FILLED), replace(fact("a", None), fills=(fill,))):
+                writer.record(told)
+                await writer.drain()
+                in_doubt.append(writer.in_doubt)
+                writer.settle(Snapshot(asked_at=time.monotonic(), facts=()))
+                await writer.drain()
+                in_doubt.append(writer.in_doubt)
+            writer.record(replace(fact("a", None), fills=(replace(fill, commission=Decimal(1)),)))
+        assert in_doubt == [True, False, True, False]
+        assert shown.irregular == [("execution", "missing"), ("commission", "missing")]
+        assert [one.commission for one in store.orders["a"].fills] == [Decimal(1)]
 
     clock.run(scenario())
 

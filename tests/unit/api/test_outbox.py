@@ -58,11 +58,11 @@ class World:
         self.pace.spent()
         self.placed.append((now(), order.id))
 
-    def cancel(self, order_id: str) -> None:
+    def cancel(self, order: Order) -> None:
         self.pace.spent()
-        self.cancelled.append(order_id)
+        self.cancelled.append(order.id)
 
-    def change(self, order_id: str, terms: Terms) -> asyncio.Future[str]:
+    def change(self, order: Order, terms: Terms) -> asyncio.Future[str]:
         raise NotImplementedError
 
     def sending(self, order_id: str) -> None:
@@ -170,9 +170,9 @@ def test_a_waiting_order_is_cancelled_without_asking_the_gateway() -> None:
                 world.pace.spent()
             waiting = asyncio.create_task(outbox.send(order(1)))
             await asyncio.sleep(0.1)
-            await outbox.cancel("order-1")
+            await outbox.cancel(order(1))
             await waiting
-            await outbox.cancel("order-2")
+            await outbox.cancel(order(2))
             await asyncio.sleep(2)
         assert world.placed == []
         assert world.cancelled == ["order-2"]

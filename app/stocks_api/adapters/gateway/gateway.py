@@ -59,16 +59,16 @@ class IbGateway:
         """Send the order. Raises GatewayUnavailable when nothing was sent."""
         self._current.place(order)
 
-    def cancel(self, order_id: str) -> None:
+    def cancel(self, order: Order) -> None:
         """Ask to cancel. Raises GatewayUnavailable and OrderUnknownToGateway."""
-        self._current.cancel(order_id)
+        self._current.cancel(order)
 
-    def change(self, order_id: str, terms: Terms) -> asyncio.Future[str]:
+    def change(self, order: Order, terms: Terms) -> asyncio.Future[str]:
         """Ask to change an order; the future gets the gateway's words if it refuses.
 
         Raises GatewayUnavailable, OrderUnknownToGateway and ChangeRefused.
         """
-        return self._current.change(order_id, terms)
+        return self._current.change(order, terms)
 
     def cancel_all(self) -> None:
         """Ask to cancel every open order, of all clients. Raises GatewayUnavailable."""

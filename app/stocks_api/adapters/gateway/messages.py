@@ -1,6 +1,7 @@
 """What the client's objects mean: translated into values of the domain, and back."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -62,25 +63,41 @@ _BEYOND_REASON = 1e12  # shares or dollars; more does not fit the database eithe
 
 
 def order_facts(
-    completed: Iterable[ibi.Trade], resting: Iterable[ibi.Trade], executions: Iterable[ibi.Fill]
+    completed: Iterable[ibi.Trade],
+    resting: Iterable[ibi.Trade],
+    executions: Iterable[ibi.Fill],
+    names: Mapping[int, str],
 ) -> Iterable[OrderFact]:
-    """One fact for each order, matched by orderRef; executions of orders unknown by then, too.
+    """One fact for each order; executions of orders unknown by then, too.
 
-    Only resting orders tell their terms: of a completed one the quantity may be missing.
+    `names` are our ids by the gateway's permanent ones, for what comes without orderRef. Only
+    resting orders tell their terms: of a completed one the quantity may be missing.
     """
-    filled: dict[str, list[Fill]] = {}
-    for execution in executions:
-        filled.setdefault(execution.execution.orderRef, []).append(fill_of(execution))
+    filled: dict[tuple[str, int], list[Fill]] = {}
+    for one in executions:
+        filled.setdefault(_identity(one.execution, names), []).append(fill_of(one))
     for trade in completed:
-        if trade.order.orderRef:
-            yield fact_of(trade, filled.pop(trade.order.orderRef, []))
+        name, _ = key = _identity(trade.order, names)
+        yield fact_of(trade, name, filled.pop(key, ()))
     for trade in resting:
-        if trade.order.orderRef:
-            fact = fact_of(trade, filled.pop(trade.order.orderRef, []))
-            yield replace(fact, terms=terms_of(trade.order))
-    for order_id, fills in filled.items():
-        if order_id:
-            yield OrderFact(order_id, datetime.now(UTC), fills=tuple(fills))
+        name, _ = key = _identity(trade.order, names)
+        yield replace(fact_of(trade, name, filled.pop(key, ())), terms=terms_of(trade.order))
+    for (name, perm_id), fills in filled.items():
+        yield OrderFact(name, datetime.now(UTC), perm_id=perm_id or None, fills=tuple(fills))
+
+
+def names_of(said: Iterable[ibi.Order | ibi.Execution]) -> dict[int, str]:
+    """Our ids by the gateway's permanent ones, as far as it says both."""
+    return {one.permId: one.orderRef for one in said if one.permId and one.orderRef}
+
+
+def name_of(said: ibi.Order | ibi.Execution, names: Mapping[int, str]) -> str:
+    """Our id of an order; empty if neither it nor `names` tells."""
+    return said.orderRef or names.get(said.permId, "")
+
+
+def _identity(said: ibi.Order | ibi.Execution, names: Mapping[int, str]) -> tuple[str, int]:
+    return name_of(said, names), said.permId
 
 
 def order_of(order: Order, account: str) -> ibi.Order:
@@ -114,12 +131,12 @@ def terms_of(order: ibi.Order) -> Terms | None:
     return Terms(quantity, _money(order.lmtPrice), _money(order.auxPrice))
 
 
-def fact_of(trade: ibi.Trade, fills: Iterable[Fill]) -> OrderFact:
+def fact_of(trade: ibi.Trade, order_id: str, fills: Iterable[Fill] = ()) -> OrderFact:
     """What the client knows of an order; a completed one says only its own filled quantity."""
     status = trade.orderStatus
     filled = max(_quantity(status.filled), _quantity(trade.order.filledQuantity))
     return OrderFact(
-        trade.order.orderRef,
+        order_id,
         datetime.now(UTC),
         perm_id=trade.order.permId or status.permId or None,
         status=_STATUS.get(status.status),
@@ -131,13 +148,16 @@ def fact_of(trade: ibi.Trade, fills: Iterable[Fill]) -> OrderFact:
 
 
 def fill_of(fill: ibi.Fill) -> Fill:
-    """One execution."""
-    execution = fill.execution
+    """One execution, with its commission if that was reported."""
+    execution, report = fill.execution, fill.commissionReport
+    commission = _amount(report.commission) if report.execId else None
     return Fill(
         exec_id=execution.execId,
         quantity=_quantity(execution.shares),
         price=_money(execution.price) or Decimal(0),
         at=execution.time,
+        commission=commission,
+        commission_currency=None if commission is None else _currency(report.currency),
     )
 
 
@@ -195,7 +215,18 @@ def _money(value: float) -> Decimal | None:
 
 def _positive(value: float) -> Decimal | None:
     """The number as it is stored, or None for what can be no quantity and no price."""
+    number = _amount(value)
+    return number if number and number > 0 else None
+
+
+def _amount(value: float) -> Decimal | None:
+    """The number as it is stored, of either sign; None for what means that there is none."""
     number = finite(value)
-    if number is None or not 0 < number < _BEYOND_REASON:
+    if number is None or not abs(number) < _BEYOND_REASON:
         return None
     return exact(Decimal(str(number)))
+
+
+def _currency(text: str) -> str | None:
+    """An ISO 4217 code, which is all that the database has room for."""
+    return text if re.fullmatch("[A-Z]{3}", text) else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stocks_api.domain.market import AccountSummary, Pnl, Position, Quote
-from stocks_api.domain.orders import OrderFact
+from stocks_api.domain.orders import Irregular, Message, OrderFact
 
 
 class Upstream(Protocol):
@@ -51,11 +51,14 @@ class QuoteState(Protocol):
         """Market data arrived."""
 
 
-class ErrorMetrics(Protocol):
-    """Where the gateway's error messages are counted."""
+class MessageMetrics(Protocol):
+    """Where messages of the gateway are counted."""
 
     def gateway_error(self, code: int) -> None:
         """The gateway sent an error message."""
+
+    def irregular_message(self, message: Message, irregular: Irregular) -> None:
+        """The gateway said something that it should not have said now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,4 +81,4 @@ class Listeners:
     portfolio: PortfolioState
     quotes: QuoteState
     upstream: Upstream
-    errors: ErrorMetrics
+    messages: MessageMetrics

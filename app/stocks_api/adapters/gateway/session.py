@@ -15,6 +15,8 @@ from stocks_api.adapters.gateway.client import ibi
 from stocks_api.adapters.gateway.messages import (
     fact_of,
     fill_of,
+    name_of,
+    names_of,
     order_facts,
     order_of,
     pnl_of,
@@ -26,8 +28,20 @@ from stocks_api.adapters.gateway.messages import (
     terms_of,
 )
 from stocks_api.adapters.gateway.ports import GatewayConfig, Listeners
+from stocks_api.adapters.gateway.repeated import (
+    commission_repeated,
+    execution_repeated,
+    status_repeated,
+)
 from stocks_api.domain.errors import ChangeRefused, GatewayUnavailable, OrderUnknownToGateway
-from stocks_api.domain.orders import Order, OrderFact, OrderStatus, Terms
+from stocks_api.domain.orders import (
+    Irregular,
+    Message,
+    Order,
+    OrderFact,
+    OrderStatus,
+    Terms,
+)
 from stocks_api.services.order_writer import Snapshot
 from stocks_api.services.pacing import CHORES, Pace
 
@@ -151,6 +165,23 @@ class Session:
         ib.openOrderEvent += self._on_open_order
         ib.orderStatusEvent += self._on_order_status
         ib.execDetailsEvent += self._on_execution
+        ib.commissionReportEvent += self._on_commission
+        self._overhear("orderStatus", Message.ORDER_STATUS, status_repeated)
+        self._overhear("execDetails", Message.EXECUTION, execution_repeated)
+        self._overhear("commissionReport", Message.COMMISSION, commission_repeated)
+
+    def _overhear(self, name: str, message: Message, repeated: Callable[..., bool]) -> None:
+        """Count what the client hears again, which it tells nobody."""
+        wrapper: Any = self._ib.wrapper
+        tell = getattr(wrapper, name)
+
+        def heard(*said: Any) -> None:
+            # While we ask, the gateway repeats what it said as it should.
+            if not self._syncing.locked() and repeated(wrapper, *said):
+                self._to.messages.irregular_message(message, Irregular.DUPLICATE)
+            tell(*said)
+
+        setattr(wrapper, name, heard)
 
     def _take_over_pacing(self) -> None:
         """Count every message, and let the client hold none back: it would lose them on a drop."""
@@ -206,11 +237,11 @@ class Session:
             raise GatewayUnavailable(str(error), "closed") from error
         self._trades[order.id] = trade
 
-    def cancel(self, order_id: str) -> None:
+    def cancel(self, order: Order) -> None:
         """Ask to cancel. Raises GatewayUnavailable and OrderUnknownToGateway."""
-        trade = self._trades.get(order_id)
+        trade = self._find(order)
         if trade is None:
-            raise OrderUnknownToGateway(f"the gateway does not know order {order_id}")
+            raise OrderUnknownToGateway(f"the gateway does not know order {order.id}")
         try:
             self._ib.cancelOrder(trade.order)
         except OSError as error:
@@ -223,37 +254,40 @@ class Session:
         except OSError as error:
             raise GatewayUnavailable(str(error), "closed") from error
 
-    def change(self, order_id: str, terms: Terms) -> asyncio.Future[str]:
+    def change(self, order: Order, terms: Terms) -> asyncio.Future[str]:
         """Ask to change an order; the future gets the gateway's words if it refuses."""
-        trade = self._trades.get(order_id)
+        trade = self._find(order)
         if trade is None or trade.order.clientId != self._config.client_id:
-            raise OrderUnknownToGateway(f"this session of the gateway does not know {order_id}")
+            raise OrderUnknownToGateway(f"this session of the gateway does not know {order.id}")
         if trade.isDone():
             raise ChangeRefused(f"the gateway says that the order is {trade.orderStatus.status}")
-        if order_id in self._changes:
+        if order.id in self._changes:
             raise ChangeRefused("another change of this order is under way")
         # A copy: what the client holds stays what the gateway said.
-        changed = replace(trade.order, **term_fields(terms))
+        changed = replace(trade.order, orderRef=order.id, **term_fields(terms))
         change = _Change(asyncio.get_running_loop().create_future(), trade.orderStatus.status)
         try:
             self._ib.placeOrder(trade.contract, changed)
         except OSError as error:
             raise GatewayUnavailable(str(error), "closed") from error
-        self._changes[order_id] = change
-        change.refusal.add_done_callback(lambda _: self._changes.pop(order_id, None))
+        self._changes[order.id] = change
+        change.refusal.add_done_callback(lambda _: self._changes.pop(order.id, None))
         return change.refusal
+
+    def _find(self, order: Order) -> ibi.Trade | None:
+        """What rests at the gateway; by its permanent id, if it came back without orderRef."""
+        trade = self._trades.get(order.id)
+        if trade is None and order.perm_id is not None:
+            trade = self._ib.wrapper.permId2Trade.get(order.perm_id)
+        if trade is not None and trade.order.orderId > 0:  # of a completed order there is none
+            self._trades[order.id] = trade
+            return trade
+        return None
 
     def _on_open_order(self, trade: ibi.Trade) -> None:
         terms = terms_of(trade.order)
-        if trade.order.orderRef and terms is not None:
-            self._to.orders.record(
-                OrderFact(
-                    trade.order.orderRef,
-                    datetime.now(UTC),
-                    perm_id=trade.order.permId or None,
-                    terms=terms,
-                )
-            )
+        if terms is not None:
+            self._record(trade.order, trade, Message.OPEN_ORDER, terms=terms)
 
     async def snapshot(self) -> Snapshot:
         """All that the gateway knows of orders; positions are renewed too."""
@@ -264,33 +298,64 @@ class Session:
             completed = await self._ask(lambda: ib.reqCompletedOrdersAsync(False), "past orders")
             executions = await self._ask(ib.reqExecutionsAsync, "executions")
             positions = await self._ask(ib.reqPositionsAsync, "positions")
-        self._trades |= {trade.order.orderRef: trade for trade in resting if trade.order.orderRef}
         self._renew_positions(positions)
-        return Snapshot(asked_at, tuple(order_facts(completed, resting, executions)))
+        # The client's own objects: commissions come after the answer, and only to them.
+        fills = [ib.wrapper.fills.get(one.execution.execId, one) for one in executions]
+        names = self._names(resting, completed, fills)
+        self._trades |= {name: trade for trade in resting if (name := name_of(trade.order, names))}
+        return Snapshot(asked_at, tuple(order_facts(completed, resting, fills, names)))
+
+    def _names(
+        self,
+        resting: Iterable[ibi.Trade],
+        completed: Iterable[ibi.Trade],
+        fills: Iterable[ibi.Fill],
+    ) -> dict[int, str]:
+        """Our ids by the gateway's permanent ones: of what was sent, and of what is told now."""
+        sent = {trade.order.permId: order_id for order_id, trade in self._trades.items()}
+        sent.pop(0, None)  # not acknowledged yet
+        orders = [trade.order for trade in (*completed, *resting)]
+        return sent | names_of([*orders, *(fill.execution for fill in fills)])
 
     def _on_order_status(self, trade: ibi.Trade) -> None:
         if trade.log and trade.log[-1].errorCode:
             return  # the client's own guess after an error: _on_error judges the error itself
-        if trade.order.orderRef:
-            self._to.orders.record(fact_of(trade, ()))
+        fact = fact_of(trade, self._name(trade))
+        if fact.order_id or fact.perm_id:
+            self._to.orders.record(replace(fact, message=Message.ORDER_STATUS))
 
     def _on_execution(self, trade: ibi.Trade, fill: ibi.Fill) -> None:
+        self._record(fill.execution, trade, Message.EXECUTION, fills=(fill_of(fill),))
+
+    def _on_commission(self, trade: ibi.Trade, fill: ibi.Fill, _report: object) -> None:
+        if not self._syncing.locked():  # else it is an answer, and part of the snapshot
+            self._record(fill.execution, trade, Message.COMMISSION, fills=(fill_of(fill),))
+
+    def _record(
+        self,
+        said: ibi.Order | ibi.Execution,
+        trade: ibi.Trade,
+        message: Message,
+        **what: Any,
+    ) -> None:
+        """Under the orderRef that was said, else the client's, else the permanent id alone."""
+        name, perm_id = said.orderRef or self._name(trade), said.permId or None
+        if name or perm_id:
+            fact = OrderFact(name, datetime.now(UTC), perm_id=perm_id, message=message, **what)
+            self._to.orders.record(fact)
+
+    def _name(self, trade: ibi.Trade) -> str:
+        """Our id of an order: what the gateway calls it, else as it was sent; empty if unknown."""
         if trade.order.orderRef:
-            self._to.orders.record(
-                OrderFact(
-                    trade.order.orderRef,
-                    datetime.now(UTC),
-                    perm_id=trade.order.permId or None,
-                    fills=(fill_of(fill),),
-                )
-            )
+            return str(trade.order.orderRef)
+        return next((order_id for order_id, sent in self._trades.items() if sent is trade), "")
 
     # Errors
 
     def _on_error(self, request_id: int, code: int, message: str, _contract: object) -> None:
         if code in _NOT_ERRORS:
             return
-        self._to.errors.gateway_error(code)
+        self._to.messages.gateway_error(code)
         log.warning("gateway message %s: %s", code, message, extra={"code": code})
         self._on_system_code(code, message)
         self._on_order_error(request_id, code, message)
@@ -427,7 +492,7 @@ def _restore_cancellation() -> None:
 
 def _deaf(listeners: Listeners) -> Listeners:
     """Listeners for a session that is over: whatever it still says is about the past."""
-    return Listeners(_Nobody(), _Nobody(), _Nobody(), _Nobody(), listeners.errors)
+    return Listeners(_Nobody(), _Nobody(), _Nobody(), _Nobody(), listeners.messages)
 
 
 class _Nobody:
