@@ -34,7 +34,8 @@ from threshold_operator.files import Checked, FileProblemError, load
 from threshold_operator.index import with_table
 from threshold_operator.model import AlertThreshold, Problem
 from threshold_operator.output import Row, add_format, show
-from threshold_operator.render import alert_group, rule_file, threshold_group
+from threshold_operator.render import alert_group, threshold_group
+from threshold_operator.rule_file import rule_file
 from threshold_operator.status import condition_of, rfc3339
 
 GENERATED = "# Generated from catalogue.yaml by `threshold-operator generate`; edit that instead.\n"

@@ -9,19 +9,19 @@ recover number. A Shadow governs nothing: its series and the rule that reads the
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import promql_parser
-
 from threshold_operator.catalogue import Entry
 from threshold_operator.model import AlertThreshold, Mode, Severity, Tier, duration
+from threshold_operator.observation import Blind, LoadedRule, Observation, Sample, normal_form
 from threshold_operator.precedence import Decision
-from threshold_operator.render import (
+from threshold_operator.render import threshold_group
+from threshold_operator.rule_selector import Selection
+from threshold_operator.series import (
     EFFECTIVE,
     OWN_RULE,
     RECOVER,
@@ -29,9 +29,7 @@ from threshold_operator.render import (
     SHADOW,
     THRESHOLD,
     number,
-    threshold_group,
 )
-from threshold_operator.rule_selector import Selection
 
 #: A rule reaches a Prometheus of prometheus-operator within 2 to 3 minutes (ConfigMap, kubelet
 #: sync, reload). A group that is still unknown after that isn't on its way.
@@ -62,58 +60,6 @@ class Verdict:
     """What the condition Effective says: status is True, False or Unknown."""
 
     status: str
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True)
-class LoadedRule:
-    """A rule as Prometheus has it; ``expr`` in normal form, the times of an alert in seconds."""
-
-    name: str
-    expr: str
-    labels: Mapping[str, str]
-    health: str
-    error: str
-    evaluated: bool
-    waits: float = 0.0
-    lasts: float = 0.0
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One series at the moment of the look."""
-
-    labels: Mapping[str, str]
-    value: float
-
-
-#: Series by the values of some labels.
-Samples = Mapping[tuple[str, ...], tuple[Sample, ...]]
-
-
-@dataclass(frozen=True)
-class Observation:
-    """One look at Prometheus, of one namespace.
-
-    ``groups`` holds the rules of each object's group, ``layers`` the chart's rules that compute
-    what is in force; ``numbers`` go by series and source, ``in_force`` by series, alert and
-    severity, ``alerts`` by alert and severity. ``selection`` is known only where a rule is missing,
-    and only to those who may ask.
-    """
-
-    groups: Mapping[str, tuple[LoadedRule, ...]] = field(default_factory=dict)
-    layers: tuple[LoadedRule, ...] = ()
-    numbers: Samples = field(default_factory=dict)
-    in_force: Samples = field(default_factory=dict)
-    alerts: Samples = field(default_factory=dict)
-    selection: Selection | None = None
-
-
-@dataclass(frozen=True)
-class Blind:
-    """No look at Prometheus: reason is UNREACHABLE or NOT_CONFIGURED."""
-
     reason: str
     message: str
 
@@ -167,25 +113,6 @@ def _places(decision: Decision, now: datetime) -> list[_Place]:
     spec = threshold.spec
     values = spec.match.values()
     return [(spec.alert, severity, spec.mode, v) for severity in spec.tiers for v in values]
-
-
-_MATCHER = r'\w+(?:=~|!~|!=|=)"(?:[^"\\]|\\.)*"'
-_SELECTOR = re.compile(rf"{{{_MATCHER}(?:,{_MATCHER})*}}")
-
-
-def normal_form(expr: str) -> str:
-    """PromQL written one way: Prometheus answers ``4.1e+09`` where we wrote ``4100000000``.
-
-    Some versions also sort the matchers of a selector.
-    """
-    try:
-        return _SELECTOR.sub(_sorted, str(promql_parser.parse(expr)))
-    except ValueError:
-        return expr
-
-
-def _sorted(selector: re.Match[str]) -> str:
-    return f"{{{','.join(sorted(re.findall(_MATCHER, selector[0])))}}}"
 
 
 def judge(

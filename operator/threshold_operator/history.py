@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from threshold_operator.preview import Question, Report, Stage, milliseconds
 from threshold_operator.prometheus import PrometheusError
-from threshold_operator.render import INTERVAL
+from threshold_operator.series import INTERVAL
 
 #: Prometheus answers no more points of one series than these.
 POINTS_PER_REQUEST = 11_000

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-from threshold_operator.effect import NOT_CONFIGURED, UNREACHABLE, Blind, Observation
+from threshold_operator.effect import NOT_CONFIGURED, UNREACHABLE
+from threshold_operator.observation import Blind, Observation
 from threshold_operator.prometheus import PrometheusError
 
 log = logging.getLogger(__name__)

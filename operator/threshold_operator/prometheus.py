@@ -8,8 +8,8 @@ from typing import Any
 
 import aiohttp
 
-from threshold_operator.effect import LoadedRule, Observation, Sample, normal_form
-from threshold_operator.render import (
+from threshold_operator.observation import LoadedRule, Observation, Sample, normal_form
+from threshold_operator.series import (
     EFFECTIVE,
     OWN_RULE,
     RECOVER,

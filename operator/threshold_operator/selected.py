@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from threshold_operator.effect import Observation
 from threshold_operator.kube import KubeError
 from threshold_operator.manifest import rule_groups
+from threshold_operator.observation import Observation
 from threshold_operator.probe import CALM_SECONDS, Witness
 from threshold_operator.rule_selector import Selection, looks_at_namespaces, selection
 from threshold_operator.store import Shelf

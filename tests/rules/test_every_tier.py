@@ -18,7 +18,9 @@ from tests.rules.drivers import DRIVERS, STEP, Series, Values, notation
 
 from threshold_operator.catalogue import NAMESPACE_TOKEN, Catalogue, Entry, kebab
 from threshold_operator.model import AlertThreshold, Comparator, Severity
-from threshold_operator.render import number, rule_file, threshold_group
+from threshold_operator.render import threshold_group
+from threshold_operator.rule_file import rule_file
+from threshold_operator.series import number
 
 FILES = Path(__file__).parents[2] / "charts" / "stocks-fastapi" / "files"
 CATALOGUE = Catalogue.load(FILES / "catalogue.yaml")

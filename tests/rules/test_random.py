@@ -17,14 +17,9 @@ from tests.unit.operator.objects import CATALOGUE, NAMESPACE, PNL
 
 from threshold_operator.model import parse_time
 from threshold_operator.precedence import Candidate, check, decide
-from threshold_operator.render import (
-    EFFECTIVE,
-    OWN_RULE,
-    Group,
-    alert_group,
-    rule_file,
-    threshold_group,
-)
+from threshold_operator.render import Group, alert_group, threshold_group
+from threshold_operator.rule_file import rule_file
+from threshold_operator.series import EFFECTIVE, OWN_RULE
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 #: When the operator decided; ten minutes later what had a time to end has ended.

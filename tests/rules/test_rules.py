@@ -15,7 +15,8 @@ import yaml
 
 from threshold_operator.catalogue import NAMESPACE_TOKEN, Catalogue, Entry
 from threshold_operator.model import AlertThreshold, Severity
-from threshold_operator.render import alert_group, rule_file, threshold_group
+from threshold_operator.render import alert_group, threshold_group
+from threshold_operator.rule_file import rule_file
 
 HERE = Path(__file__).parent
 FILES = HERE.parents[1] / "charts" / "stocks-fastapi" / "files"

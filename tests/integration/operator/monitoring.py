@@ -18,7 +18,9 @@ from tests.ports import free_ports
 from tests.waiting import eventually
 
 from threshold_operator.catalogue import Catalogue
-from threshold_operator.render import EFFECTIVE, Group, alert_group, rule_file
+from threshold_operator.render import Group, alert_group
+from threshold_operator.rule_file import rule_file
+from threshold_operator.series import EFFECTIVE
 
 CATALOGUE = Catalogue.load(
     Path(__file__).parents[3] / "charts" / "stocks-fastapi" / "files" / "catalogue.yaml"

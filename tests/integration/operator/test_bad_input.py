@@ -26,7 +26,8 @@ from tests.unit.operator.objects import CATALOGUE, PNL, body
 from threshold_operator.files import Checked, FileProblemError, load
 from threshold_operator.model import AlertThreshold
 from threshold_operator.precedence import Refusal, check
-from threshold_operator.render import rule_file, threshold_group
+from threshold_operator.render import threshold_group
+from threshold_operator.rule_file import rule_file
 
 CRD = Path(__file__).parents[3] / "charts/stocks-fastapi/templates/operator/crd.yaml"
 

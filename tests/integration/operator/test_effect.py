@@ -14,7 +14,7 @@ from tests.integration.operator.proxy import SLOW, running_proxy
 from tests.integration.operator.wallclock import WallClock
 from tests.waiting import eventually
 
-from threshold_operator.render import EFFECTIVE
+from threshold_operator.series import EFFECTIVE
 
 Start = Callable[..., Operator]
 

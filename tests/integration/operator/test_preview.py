@@ -19,8 +19,9 @@ from threshold_operator.history import History
 from threshold_operator.model import API_VERSION, KIND, AlertThreshold, Severity
 from threshold_operator.preview import Report, in_force, question
 from threshold_operator.prometheus import Prometheus
-from threshold_operator.render import Group, alert_group, rule_file, threshold_group
+from threshold_operator.render import Group, alert_group, threshold_group
 from threshold_operator.replay import Episode
+from threshold_operator.rule_file import rule_file
 
 pytestmark = pytest.mark.timeout(360)  # the script may have to be repeated on a busy machine
 

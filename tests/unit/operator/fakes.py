@@ -11,11 +11,11 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from tests.unit.operator.objects import CATALOGUE, NAMESPACE, NOW
 
-from threshold_operator.effect import Observation
 from threshold_operator.health import Health, Metrics
 from threshold_operator.informer import Informer
 from threshold_operator.kube import GoneError, KubeError
 from threshold_operator.manifest import MANAGER
+from threshold_operator.observation import Observation
 from threshold_operator.preview import Outcome, Question, Report
 from threshold_operator.previews import Previews
 from threshold_operator.probe import Probe

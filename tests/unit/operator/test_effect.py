@@ -9,29 +9,13 @@ from datetime import datetime, timedelta
 import pytest
 from tests.unit.operator.objects import CATALOGUE, NAMESPACE, NOW, PNL, threshold
 
-from threshold_operator.effect import (
-    Blind,
-    LoadedRule,
-    Observation,
-    Overrides,
-    Sample,
-    Verdict,
-    alert_state,
-    judge,
-    normal_form,
-)
+from threshold_operator.effect import Overrides, Verdict, alert_state, judge
 from threshold_operator.model import AlertThreshold, Mode, Severity, duration
+from threshold_operator.observation import Blind, LoadedRule, Observation, Sample, normal_form
 from threshold_operator.precedence import Decision
-from threshold_operator.render import (
-    EFFECTIVE,
-    OWN_RULE,
-    RECOVER,
-    RECOVER_EFFECTIVE,
-    THRESHOLD,
-    alert_group,
-    threshold_group,
-)
+from threshold_operator.render import alert_group, threshold_group
 from threshold_operator.rule_selector import Selection
+from threshold_operator.series import EFFECTIVE, OWN_RULE, RECOVER, RECOVER_EFFECTIVE, THRESHOLD
 
 ENTRY = CATALOGUE[PNL]
 TSLA = threshold("tsla", PNL, match={"symbol": "TSLA"}, critical={"threshold": 0.03})

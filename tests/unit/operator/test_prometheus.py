@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from threshold_operator import prometheus
-from threshold_operator.effect import Sample
+from threshold_operator.observation import Sample
 from threshold_operator.prometheus import Prometheus, PrometheusError
 
 OURS = "stocks:alert_threshold"

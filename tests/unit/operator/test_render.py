@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from threshold_operator.catalogue import Catalogue, Entry
 from threshold_operator.model import AlertThreshold
-from threshold_operator.render import alert_group, number, rule_file, threshold_group
+from threshold_operator.render import alert_group, threshold_group
+from threshold_operator.rule_file import rule_file
+from threshold_operator.series import number
 
 FILES = Path(__file__).parents[3] / "charts" / "stocks-fastapi" / "files"
 CATALOGUE = Catalogue.load(FILES / "catalogue.yaml")

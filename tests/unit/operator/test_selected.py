@@ -10,8 +10,8 @@ from tests.unit.operator.fakes import Clock, FakePrometheus
 from tests.unit.operator.objects import NAMESPACE
 from tests.unit.operator.test_effect import TSLA, perfect
 
-from threshold_operator.effect import Observation
 from threshold_operator.kube import KubeError
+from threshold_operator.observation import Observation
 from threshold_operator.rule_selector import Selection
 from threshold_operator.selected import Selected
 from threshold_operator.store import Shelf
