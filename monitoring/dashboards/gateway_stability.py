@@ -80,6 +80,7 @@ def _timelines() -> list[panels.Built]:
 
 
 def _link(catalogue: Catalogue) -> list[panels.Built]:
+    irregular = per_minute("ib_irregular_messages_total", by="message, reason")
     limited, unit = held_against_limits(catalogue, "StocksGatewayConnectionLost")
     return [
         panels.lines(
@@ -87,22 +88,31 @@ def _link(catalogue: Catalogue) -> list[panels.Built]:
             "A round trip is made every 5 s. Dashed: the limits in force.",
             limited,
             unit,
-            width=8,
+            width=6,
         ),
         panels.bars(
             "Links lost by reason",
             "closed: by the gateway; unresponsive: open but deaf; upstream: between it and IB.",
             [Query(per_minute("ib_disconnects_total", by="reason"), "{{reason}}")],
             "suffix:/min",
-            width=8,
+            width=6,
         ),
         panels.bars(
             "Errors by code",
             "Codes of the TWS API; empty while the gateway reports none.",
             [Query(f"{per_minute('ib_errors_total', by='code')} > 0", "{{code}}")],
             "suffix:/min",
-            width=8,
+            width=6,
             no_value="no error",
+        ),
+        panels.bars(
+            "Messages on orders out of turn",
+            "duplicate: a real gateway says some statuses twice; late: the order was final; "
+            "missing: not told of a fill even when asked; unknown: about no order of ours.",
+            [Query(f"{irregular} > 0", "{{message}}: {{reason}}")],
+            "suffix:/min",
+            width=6,
+            no_value="none",
         ),
     ]
 

@@ -42,6 +42,7 @@ class Fault:
     at_least: float = 1
     end: Inject = Simulator.heal
     of_fills: bool = False  # it only shows where something is filled
+    afterwards: bool = False  # it only shows once it has ended
 
     async def until_shown(self, api: Api) -> None:
         await until(lambda: api.count(self.metric, **self.labels), lambda now: now >= self.at_least)
@@ -51,9 +52,14 @@ def lost(reason: str, begin: Inject, **more: Inject) -> Fault:
     return Fault(begin, "ib_disconnects_total", {"reason": reason}, **more)  # type: ignore[arg-type]
 
 
-def irregular(message: str, reason: str, begin: Inject) -> Fault:
-    labels = {"message": message, "reason": reason}
-    return Fault(begin, "ib_irregular_messages_total", labels, of_fills=True)
+def irregular(message: str, reason: str, begin: Inject, *, afterwards: bool = False) -> Fault:
+    return Fault(
+        begin,
+        "ib_irregular_messages_total",
+        {"message": message, "reason": reason},
+        of_fills=True,
+        afterwards=afterwards,
+    )
 
 
 def inject(name: str, **body: object) -> Inject:
@@ -83,7 +89,9 @@ FAULTS = {
     ),
     "an end of the sync that never comes": lost("closed", messages("lost", ENDS, drop=True)),
     "everything said twice": irregular("execution", "duplicate", messages("twice", EVERYTHING)),
-    "statuses that are late": Fault(messages("late", ["order-status"])),
+    "statuses that are late": irregular(
+        "order_status", "late", messages("late", ["order-status"]), afterwards=True
+    ),
     "executions that are lost": irregular(
         "execution", "missing", messages("lost", ["execution", "commission"])
     ),
@@ -124,17 +132,21 @@ async def test_no_order_is_lost_or_doubled_and_the_fault_shows(
     await until_arrived(simulator, 3)
     during = posts(api, 4, 8)
     await fault.begin(simulator)
+    within = posts(api, 8, 10)
     await simulator.inject("price", symbol="AAPL", price=99)
-    await fault.until_shown(api)
-    answers = await asyncio.gather(*before, *during)
+    if not fault.afterwards:
+        await fault.until_shown(api)
+    answers = await asyncio.gather(*before, *during, *within)
     assert {answer.status_code for answer in answers} <= {201, 202, 503}
 
     await fault.end(simulator)
     await simulator.heal()
+    if fault.afterwards:
+        await fault.until_shown(api)
     await api.until_ready()
     await books.until_they_agree(api, simulator)
     # Every client asks again with its key: whoever was answered gets the same order.
-    again = await asyncio.gather(*posts(api, 0, 8))
+    again = await asyncio.gather(*posts(api, 0, 10))
     assert {answer.status_code for answer in again} <= {201, 202}
     for first, second in zip(answers, again, strict=True):
         assert first.status_code == 503 or first.json()["id"] == second.json()["id"]

@@ -18,7 +18,7 @@ import httpx
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tests.integration.api import books
-from tests.integration.api.conftest import Api, Simulator, quick, running, simulating
+from tests.integration.api.conftest import Api, Simulator, quick, running, simulating, until
 
 EXAMPLES = 12
 
@@ -29,7 +29,10 @@ FAULTS: dict[str, dict[str, Any]] = {
     "deaf": {"mode": "mute", "seconds": 0.6},
     "system": {"code": 1100},
     "hold-fills": {"seconds": 0.5},
-    "messages": {"fate": "twice", "kinds": ["order-status", "execution", "open-order"]},
+    "messages": {
+        "fate": "twice",
+        "kinds": ["order-status", "execution", "open-order", "commission"],
+    },
 }
 
 Body = dict[str, Any]
@@ -182,6 +185,7 @@ class Desk:
         await self.heal(None)
         await self.answered()
         await self.api.until_ready()
+        await until(self.api.orders, charged)
         return await books.until_they_agree(self.api, self._simulator)
 
     def _send(self, request: Awaitable[httpx.Response]) -> None:
@@ -195,6 +199,11 @@ class Desk:
         key = self._key(index)
         known = (order for order in await self.api.orders() if order["client_order_id"] == key)
         return next(known, None)
+
+
+def charged(found: list[Body]) -> bool:
+    """Whether the commission of every fill is known: what was lost of them is asked for."""
+    return all(fill["commission"] is not None for order in found for fill in order["fills"])
 
 
 async def play(sequence: list[Step]) -> None:

@@ -231,12 +231,17 @@ _FACTS = st.lists(
                 quantity=st.integers(1, 3).map(Decimal),
                 price=st.integers(1, 200).map(Decimal),
                 at=st.just(AT),
+                commission=st.none() | st.integers(-1, 1).map(Decimal),
             ),
             max_size=3,
         ).map(tuple),
     ),
     max_size=12,
 )
+
+
+def charged_ids(order: Order) -> set[str]:
+    return {fill.exec_id for fill in order.fills if fill.commission is not None}
 
 
 def limit_order() -> Order:
@@ -298,6 +303,7 @@ def test_whatever_is_heard_each_status_is_entered_once_and_shares_never_vanish(
     for each in facts:
         heard = apply(order, each)
         assert heard.filled_quantity >= order.filled_quantity
+        assert charged_ids(order) <= charged_ids(heard)
         assert order.status is not S.FILLED or heard.status is S.FILLED
         assert apply(heard, each) is heard or each.status is S.UNRESOLVED
         order = heard
