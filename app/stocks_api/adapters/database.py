@@ -210,7 +210,7 @@ def open_engine(url: str, busy_seconds: float = 5.0) -> AsyncEngine:
     return create_async_engine(
         url,
         pool_size=5,
-        pool_timeout=5,
+        pool_timeout=15,  # a burst of orders on a busy machine waits its turn
         pool_pre_ping=True,
         connect_args={
             "timeout": 5,

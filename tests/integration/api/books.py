@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from tests.integration.api.conftest import Api, Simulator, until
+from tests.integration.api.conftest import Simulator, until
 
 #: What the gateway says of an order, as we say it.
 STATUS = {
@@ -17,6 +17,14 @@ STATUS = {
 }
 #: Where an order that never reached the gateway may end.
 NEVER_THERE = ("rejected", "cancelled", "unresolved")
+
+
+class Api(Protocol):
+    """Ours, in this process or in one of its own."""
+
+    async def orders(self) -> list[dict[str, Any]]: ...
+
+    async def json(self, path: str) -> Any: ...
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,16 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
+from tests.integration.api import books
 from tests.integration.api.conftest import (
+    ADMIN,
     MARKET_BUY,
     RESTING_BUY,
     TRADER,
@@ -26,6 +29,8 @@ from tests.integration.api.test_process import SLOW_START, started, until_answer
 from tests.ports import free_ports
 
 BURST = 100
+
+Stage = Callable[["Process", Simulator], Awaitable[list[asyncio.Task[httpx.Response]]]]
 
 
 class Process:
@@ -42,6 +47,15 @@ class Process:
     def signal(self, number: signal.Signals) -> None:
         self._running.send_signal(number)
 
+    async def switch(self, method: str) -> httpx.Response:
+        """The kill switch: POST throws it, DELETE takes it back."""
+        return await self.http.request(method, "/v1/kill-switch", headers={"X-API-Key": ADMIN})
+
+    async def resolve(self, order_id: str, key: str) -> httpx.Response:
+        path, body = f"/v1/orders/{order_id}/resolution", {"status": "cancelled"}
+        reason = {"reason": "not in the statement"}
+        return await self.http.post(path, json=body | reason, headers={"X-API-Key": key})
+
     async def ended(self) -> int:
         """Its exit status."""
         return await asyncio.to_thread(self._running.wait, SLOW_START)
@@ -50,9 +64,14 @@ class Process:
         headers = {"Idempotency-Key": key}
         return await self.http.post("/v1/orders", json=order, headers=headers)
 
+    async def json(self, path: str) -> Any:
+        answer = await self.http.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
     async def orders(self) -> list[dict[str, Any]]:
-        answer = await self.http.get("/v1/orders?limit=200")
-        found: list[dict[str, Any]] = answer.json()["orders"]
+        """The newest 200."""
+        found: list[dict[str, Any]] = (await self.json("/v1/orders?limit=200"))["orders"]
         return found
 
     async def statuses(self) -> dict[str, str]:
@@ -235,6 +254,59 @@ async def test_blocked_for_5_seconds_it_shows_it_and_neither_loses_nor_doubles_a
         assert await api.metric("event_loop_blocked_seconds_total") > 4
         assert await api.metric("position_size", symbol="AAPL") == 400
         assert await api.metric("ib_connection_status") == 1
+
+
+async def muted(api: Process, simulator: Simulator) -> list[asyncio.Task[httpx.Response]]:
+    """Orders that were sent and not acknowledged."""
+    await simulator.inject("deaf", mode="mute")
+    sent = [asyncio.create_task(api.post(RESTING_BUY, f"k{n}")) for n in range(3)]
+    await until(simulator.orders, lambda orders: len(orders) == 3)
+    return sent
+
+
+async def unfilled(api: Process, simulator: Simulator) -> list[asyncio.Task[httpx.Response]]:
+    """Orders that were acknowledged, and wait for their fill."""
+    await simulator.inject("hold-fills")
+    for number in range(3):
+        assert (await api.post(MARKET_BUY, f"k{number}")).json()["status"] == "accepted"
+    return []
+
+
+@pytest.mark.parametrize(
+    ("stage", "by_file", "end"),
+    [
+        pytest.param(mid_burst, False, signal.SIGKILL, id="by a request, in mid-burst"),
+        pytest.param(mid_burst, False, signal.SIGTERM, id="by a request, ended in mid-burst"),
+        pytest.param(muted, True, signal.SIGKILL, id="by a file, before the acknowledgement"),
+        pytest.param(unfilled, True, signal.SIGKILL, id="by a file, before the fill"),
+    ],
+)
+async def test_the_kill_switch_outlives_a_process_that_is_killed_at_once(
+    tmp_path: Path, simulator: Simulator, stage: Stage, by_file: bool, end: signal.Signals
+) -> None:
+    keys_file(tmp_path)
+    async with serving(tmp_path, simulator) as api:
+        pending = await stage(api, simulator)
+        if by_file:
+            (tmp_path / "kill-switch").touch()
+        else:
+            assert (await api.switch("POST")).json()["stored"] is True
+        sent = await simulator.arrived()
+        api.signal(end)
+        await api.ended()
+        await asyncio.gather(*pending, return_exceptions=True)
+    if stage is muted:
+        await simulator.heal()
+    await until_gone(simulator)
+
+    async with serving(tmp_path, simulator) as again:
+        assert await again.metric("kill_switch_active") == 1
+        assert (await again.post(MARKET_BUY, "new")).json()["rule"] == "kill_switch"
+        await until(
+            simulator.orders, lambda orders: {order["status"] for order in orders} == {"Cancelled"}
+        )
+        await books.until_they_agree(again, simulator)
+        assert await simulator.arrived() == sent
 
 
 async def test_the_kill_switch_thrown_while_it_is_blocked_stops_it_when_it_goes_on(

@@ -1,19 +1,37 @@
-"""PostgreSQL locked, or failed over in mid-commit: nothing is sent that is in doubt."""
+"""PostgreSQL locked, down, or failed over in mid-commit: nothing is sent that is in doubt."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from tests.integration.api import books
-from tests.integration.api.conftest import MARKET_BUY, RESTING_BUY, Simulator, running, until
+from tests.integration.api.conftest import (
+    MARKET_BUY,
+    RESTING_BUY,
+    Simulator,
+    keys_file,
+    running,
+    simulating,
+    until,
+)
+from tests.integration.api.test_crashes import Process, serving
+from tests.integration.api.test_replicas import ready, serving_two
+from tests.integration.conftest import Postgresql
 
 from stocks_api.settings import Settings
 
 KEY = {"Idempotency-Key": "once"}
+#: How long the database is down is given by the specification.
+DOWN_SECONDS = 60
 
 
 class Proxy:
@@ -96,9 +114,12 @@ async def test_an_order_whose_commit_was_cut_off_is_not_sent_and_its_key_gives_o
         assert not proxy.armed
         assert await simulator.orders() == []
         assert await api.count("order_rejections_total", reason="database_down") == 1
+        assert (await api.switch("POST")).json()["stored"] is True
 
         await api.until_ready()  # it leads on, as nobody led meanwhile
         assert await api.count("gateway_leader") == 1
+        assert (await api.post(MARKET_BUY)).json()["rule"] == "kill_switch"
+        assert (await api.switch("DELETE")).status_code == 200
         again = await until(
             lambda: api.post(MARKET_BUY, **KEY), lambda answer: answer.status_code == 201
         )
@@ -138,3 +159,113 @@ async def test_while_the_table_is_locked_nothing_is_sent_and_the_order_goes_out_
         again = await until(lambda: api.post(MARKET_BUY, **KEY), lambda got: got.status_code == 201)
         await api.until_status(again.json()["id"], "filled")
         await books.until_they_agree(api, simulator)
+
+
+class Desk:
+    """Places an order a second, each with a key of its own, at all of its replicas at once."""
+
+    def __init__(self, simulator: Simulator, *replicas: Process) -> None:
+        self.simulator = simulator
+        self.replicas = replicas
+        self.open = True
+        self.ids: list[set[str]] = []  # what each order was called; none if it was refused
+
+    async def trickle(self) -> None:
+        while self.open:
+            self.ids.append(await self.place(len(self.ids), *self.replicas))
+            await asyncio.sleep(1)
+
+    async def place(self, number: int, *replicas: Process) -> set[str]:
+        order = RESTING_BUY if number % 2 else MARKET_BUY
+        posts = (replica.post(order, f"k{number}") for replica in replicas)
+        ids = set()
+        for answer in await asyncio.gather(*posts, return_exceptions=True):
+            if isinstance(answer, httpx.Response) and answer.status_code in (201, 202):
+                ids.add(answer.json()["id"])
+            elif isinstance(answer, httpx.Response):
+                assert answer.status_code in (503, 504), answer.text
+            else:  # a replica that was deposed ends
+                assert isinstance(answer, httpx.TransportError), answer
+        return ids
+
+    async def placed(self) -> int:
+        return sum(map(bool, self.ids))
+
+    async def leaders(self) -> list[Process]:
+        """Those that lead and are ready for orders."""
+        found = []
+        for replica in self.replicas:
+            with suppress(httpx.TransportError):
+                found += [replica] if await ready(replica) else []
+        return found
+
+    async def until_it_shows(self) -> None:
+        for replica in self.replicas:
+            await until(partial(replica.http.get, "/readyz"), lambda got: got.status_code == 503)
+            await until(partial(replica.metric, "database_up"), lambda up: up == 0)
+        first = self.replicas[0]
+        refused = partial(first.metric, "order_rejections_total", reason="database_down")
+        await until(refused, lambda count: count > 2)
+        assert await first.metric("ib_connection_status") == 1
+
+    async def until_leader(self) -> Process:
+        (leader,) = await until(self.leaders, lambda found: len(found) == 1)
+        return leader
+
+    async def asks_again(self) -> None:
+        """Each order with its key: it is one order, none is lost, and both books tell the same."""
+        leader = await self.until_leader()
+        for first in range(0, len(self.ids), 10):
+            some = range(first, len(self.ids))[:10]
+            again = await asyncio.gather(*(self.place(number, leader, leader) for number in some))
+            for ids, before in zip(again, self.ids[first:], strict=False):
+                assert len(ids | before) == len(ids) == 1
+        both = await books.until_they_agree(leader, self.simulator)
+        assert len(both.ours) == len(self.ids)
+
+
+@pytest.mark.timeout(400)
+async def test_60_seconds_without_postgresql_lose_and_double_nothing_and_one_replica_leads(
+    tmp_path: Path, simulator: Simulator, postgresql: Postgresql, postgresql_url: str
+) -> None:
+    keys_file(tmp_path)
+    one = {"STOCKS_DATABASE_URL": f"postgresql+asyncpg://{postgresql.create_database('one')}"}
+    async with (
+        simulating() as other,
+        serving(tmp_path, other, **one) as alone,
+        serving_two(tmp_path, simulator, postgresql_url) as both,
+    ):
+        desks = [Desk(other, alone), Desk(simulator, both.leader, both.follower)]
+        trickles = [asyncio.create_task(desk.trickle()) for desk in desks]
+        for desk in desks:
+            await until(desk.placed, lambda count: count > 3)
+        await asyncio.to_thread(postgresql.stop)
+        since = time.monotonic()
+        try:
+            for desk in desks:
+                await desk.until_it_shows()
+            sent = [await desk.simulator.arrived() for desk in desks]
+            stopped = await alone.switch("POST")
+            assert (stopped.status_code, stopped.json()["stored"]) == (200, True)
+            await until(other.orders, nothing_rests)
+            assert await other.received("RequestGlobalCancel") == 1
+            await asyncio.sleep(since + DOWN_SECONDS - time.monotonic())
+            assert sent == [await desk.simulator.arrived() for desk in desks]
+            before = await desks[1].placed()
+        finally:
+            await asyncio.to_thread(postgresql.start)
+
+        await until(desks[1].placed, lambda count: count > before + 3)
+        assert await desks[0].until_leader() == alone  # it was not started again
+        for desk, trickle in zip(desks, trickles, strict=True):
+            desk.open = False
+            await trickle
+        refused = await alone.post(MARKET_BUY, "stopped")
+        assert refused.json()["rule"] == "kill_switch"
+        assert await other.arrived() == sent[0]
+        assert (await alone.switch("DELETE")).json()["active"] is False
+        await asyncio.gather(*(desk.asks_again() for desk in desks))
+
+
+def nothing_rests(orders: list[dict[str, Any]]) -> bool:
+    return {order["status"] for order in orders} == {"Filled", "Cancelled"}

@@ -7,16 +7,18 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from tests.integration.api import books
 from tests.integration.api.conftest import (
     ADMIN,
     MARKET_BUY,
     RESTING_BUY,
+    TRADER,
     Simulator,
     keys_file,
     until,
@@ -42,12 +44,11 @@ class Replicas:
         ]
 
 
-@pytest.fixture
-async def replicas(
-    tmp_path: Path, simulator: Simulator, postgresql_url: str
-) -> AsyncIterator[Replicas]:
+@asynccontextmanager
+async def serving_two(folder: Path, simulator: Simulator, url: str) -> AsyncIterator[Replicas]:
+    """On the PostgreSQL at this URL; killed at the end."""
     variables = {
-        "STOCKS_DATABASE_URL": f"postgresql+asyncpg://{postgresql_url}",
+        "STOCKS_DATABASE_URL": f"postgresql+asyncpg://{url}",
         "STOCKS_REPLICAS": "2",
         "STOCKS_LEASE_SECONDS": "5",  # the lock outlives a silent leader by half more
         "STOCKS_RECONNECT_MAX_SECONDS": "1",
@@ -56,13 +57,19 @@ async def replicas(
     async with AsyncExitStack() as stack:
         processes = []
         for name in ("first", "second"):
-            folder = tmp_path / name
-            folder.mkdir()
-            keys_file(folder)
-            processes.append(
-                await stack.enter_async_context(serving(folder, simulator, **variables))
-            )
+            own = folder / name
+            own.mkdir()
+            keys_file(own)
+            processes.append(await stack.enter_async_context(serving(own, simulator, **variables)))
         yield Replicas(*processes)
+
+
+@pytest.fixture
+async def replicas(
+    tmp_path: Path, simulator: Simulator, postgresql_url: str
+) -> AsyncIterator[Replicas]:
+    async with serving_two(tmp_path, simulator, postgresql_url) as both:
+        yield both
 
 
 async def leads(process: Process) -> bool:
@@ -124,6 +131,24 @@ async def test_orders_go_to_the_leader_whichever_replica_is_asked(
     assert set((await simulator.arrived()).values()) == {1}
 
 
+async def test_an_unresolved_order_is_decided_at_either_replica(
+    replicas: Replicas, simulator: Simulator
+) -> None:
+    follower = replicas.follower
+    order_id = (await follower.post(RESTING_BUY, "forgotten")).json()["id"]
+    await simulator.inject("restart", seconds=0.1, forget=1)
+    await until(follower.statuses, lambda found: found == {order_id: "unresolved"})
+    await until(lambda: ready(replicas.leader), bool)
+
+    assert (await follower.resolve(order_id, TRADER)).status_code == 403
+    answer = await follower.resolve(order_id, ADMIN)
+    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled"), answer.text
+    assert answer.json()["history"][-1]["detail"] == "resolved by officer: not in the statement"
+    assert await replicas.leader.metric("orders_unresolved") == 0
+    assert (await follower.resolve(order_id, ADMIN)).status_code == 409
+    assert await simulator.orders() == []
+
+
 async def test_when_the_leader_is_killed_in_mid_burst_the_other_leads_and_nothing_is_doubled(
     replicas: Replicas, simulator: Simulator
 ) -> None:
@@ -155,6 +180,7 @@ async def test_a_leader_that_hung_is_deposed_and_sends_nothing_when_it_goes_on(
     burst = replicas.burst()
     await until(simulator.orders, lambda orders: len(orders) >= 20)
     replicas.leader.signal(signal.SIGSTOP)
+    assert (await replicas.follower.switch("POST")).json()["stored"] is True
     await until(lambda: leads(replicas.follower), bool)
     sent = await simulator.arrived()
     # The gateway has one session for a client id, and the hung leader's is still open.
@@ -164,8 +190,11 @@ async def test_a_leader_that_hung_is_deposed_and_sends_nothing_when_it_goes_on(
     await until(lambda: ready(replicas.follower), bool)
     await asyncio.gather(*burst, return_exceptions=True)
 
+    assert (await replicas.follower.post(MARKET_BUY, "no")).json()["rule"] == "kill_switch"
+    both = await books.until_they_agree(replicas.follower, simulator)
+    assert {order["status"] for (order,) in both.theirs.values()} == {"Cancelled"}
     assert await simulator.arrived() == sent
-    await until_settled(replicas.follower, sent)
+    assert (await replicas.follower.switch("DELETE")).json()["active"] is False
     await until_placed(replicas.follower, MARKET_BUY, "afterwards")
 
 
@@ -173,14 +202,11 @@ async def test_the_kill_switch_thrown_at_a_follower_stops_the_leader_and_outlive
     replicas: Replicas, simulator: Simulator
 ) -> None:
     leader, follower = replicas.leader, replicas.follower
-    officer = {"X-API-Key": ADMIN}
-    stopped = await follower.http.post("/v1/kill-switch", headers=officer)
-    assert stopped.json()["stored"] is True
+    assert (await follower.switch("POST")).json()["stored"] is True
     assert await leader.metric("kill_switch_active") == 1
     assert (await leader.post(MARKET_BUY, "k")).json()["rule"] == "kill_switch"
     leader.kill()
     await until(lambda: ready(follower), bool)
     assert (await follower.post(MARKET_BUY, "k")).json()["rule"] == "kill_switch"
-    released = await follower.http.delete("/v1/kill-switch", headers=officer)
-    assert released.json()["active"] is False
+    assert (await follower.switch("DELETE")).json()["active"] is False
     await until_placed(follower, MARKET_BUY, "k")
