@@ -60,7 +60,7 @@ unit: $(VENV)/.installed ## Unit tests: no server, no cluster; helm and promtool
 integration: $(VENV)/.installed ## Real PostgreSQL, Prometheus, Alertmanager and IB client on loopback
 	$(CLUSTER) tools >/dev/null
 	hack/debian-packages postgresql prometheus prometheus-alertmanager prometheus-node-exporter chromium libfaketime
-	$(BIN)/pytest tests/integration
+	$(BIN)/pytest tests/integration -n 2 --dist loadfile
 
 ib-async: $(IB_ASYNC)/.installed ## The same tests of the gateway's link with ib_async, in an environment of its own
 	hack/debian-packages postgresql
@@ -71,6 +71,7 @@ rules: $(VENV)/.installed ## promtool tests of the rules; runbooks and metrics a
 	$(BIN)/pytest tests/rules tests/quality
 
 e2e: $(VENV)/.installed ## The whole product on a kind cluster of its own
+	hack/debian-packages postgresql
 	hack/e2e $(BIN)
 
 bench: $(VENV)/.installed ## What the operator costs beside a peer, against a real API server: ARGS="--many 0 --soak 10"

@@ -73,13 +73,18 @@ def _created(server: ApiServer, folder: Path, start: Start, count: int, name: st
     """The cost of creating objects; that of an edit and of a restart is printed."""
     desk, names = namespace(server, name), [f"at-{number}" for number in range(count)]
     with start(desk, folder) as subject:
-        cost = _measured(subject, count, lambda: create(desk, names), by_us=count)
+        cost = _measured(subject, count, lambda: _create(desk, names), by_us=count)
         print(f"{name}: {count} created {cost}", flush=True)
         edits = names[: count // 5]
         edited = _measured(subject, len(edits), lambda: edit(desk, edits, 0.04), by_us=len(edits))
         print(f"{name}: {len(edits)} edited  {edited}", flush=True)
         subject.stop()
     return cost
+
+
+def _create(desk: Desk, names: list[str]) -> None:
+    create(desk, names)
+    wait_settled(desk, len(names))
 
 
 def _measured(subject: Subject, count: int, work: Callable[[], None], by_us: int) -> Cost:
@@ -105,8 +110,7 @@ def _settle(subject: Subject) -> None:
 def _many(server: ApiServer, folder: Path, count: int) -> Cost:
     desk, names = namespace(server, "many"), [f"at-{number}" for number in range(count)]
     with ours(desk, folder) as subject:
-        cost = _measured(subject, count, lambda: create(desk, names), by_us=count)
-        wait_settled(desk, count)
+        cost = _measured(subject, count, lambda: _create(desk, names), by_us=count)
         print(f"ours: {count} created {cost}  {subject.memory:.0f} MiB", flush=True)
         edits = names[:200]
         edited = _measured(subject, len(edits), lambda: edit(desk, edits, 0.04), by_us=len(edits))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -74,11 +74,11 @@ def stack(kind_cluster: KindCluster, host_ports: dict[int, int]) -> Iterator[Sta
         yield deployed
 
 
-def deploy(cluster: KindCluster, *options: str) -> None:
+def deploy(cluster: KindCluster, *options: str, files: Sequence[Path] = VALUES) -> None:
     """``make up``'s own installation, into this cluster; again it is an upgrade."""
     kubeconfig = str(cluster.kubeconfig_path.resolve())
     where = ["--kubeconfig", kubeconfig, "--kind-cluster", cluster.name]
-    values = [word for file in VALUES for word in ("--values", str(file))]
+    values = [word for file in files for word in ("--values", str(file))]
     subprocess.run(
         [sys.executable, "-m", "cluster", "deploy", *where, *values, *options],
         check=True,

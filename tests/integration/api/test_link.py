@@ -18,8 +18,8 @@ from tests.integration.api.conftest import (
     simulating,
     until,
 )
-from tests.integration.conftest import Postgresql
 from tests.ports import free_ports
+from tests.postgresql import Postgresql
 
 from stocks_api.settings import Settings
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.integration.api.conftest import MARKET_BUY, RESTING_BUY, Api, Simulator, running, until
-from tests.integration.conftest import Postgresql
+from tests.postgresql import Postgresql
 
 from stocks_api.adapters.metrics import REJECTION_REASONS
 from stocks_api.settings import Settings

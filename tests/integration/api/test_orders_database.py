@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.integration.conftest import Postgresql
+from tests.postgresql import Postgresql
 
 from stocks_api.adapters.database import OrderDatabase, open_engine, upgrade
 from stocks_api.adapters.metrics import Metrics

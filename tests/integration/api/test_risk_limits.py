@@ -19,7 +19,7 @@ from tests.integration.api.conftest import (
     running,
     until,
 )
-from tests.integration.conftest import Postgresql
+from tests.postgresql import Postgresql
 
 from stocks_api.settings import Settings
 
