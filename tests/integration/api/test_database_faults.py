@@ -25,7 +25,7 @@ from tests.integration.api.conftest import (
 )
 from tests.integration.api.test_crashes import Process, serving
 from tests.integration.api.test_replicas import ready, serving_two
-from tests.integration.conftest import Postgresql
+from tests.postgresql import Postgresql
 
 from stocks_api.settings import Settings
 
