@@ -30,6 +30,8 @@ from tests.ports import free_ports
 
 BURST = 100
 
+pytestmark = pytest.mark.timeout(300)  # two processes start, on a machine that may be busy
+
 Stage = Callable[["Process", Simulator], Awaitable[list[asyncio.Task[httpx.Response]]]]
 
 

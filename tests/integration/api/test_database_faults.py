@@ -1,11 +1,12 @@
-"""PostgreSQL locked, down, or failed over in mid-commit: nothing is sent that is in doubt."""
+"""A database locked, down, or failed over in mid-commit: nothing is sent that is in doubt."""
 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from tests.integration.api import books
 from tests.integration.api.conftest import (
     MARKET_BUY,
     RESTING_BUY,
+    Api,
     Simulator,
     keys_file,
+    patient,
     running,
     simulating,
     until,
@@ -159,6 +162,34 @@ async def test_while_the_table_is_locked_nothing_is_sent_and_the_order_goes_out_
         again = await until(lambda: api.post(MARKET_BUY, **KEY), lambda got: got.status_code == 201)
         await api.until_status(again.json()["id"], "filled")
         await books.until_they_agree(api, simulator)
+
+
+async def test_while_somebody_else_locks_sqlite_a_burst_is_refused_and_goes_out_afterwards(
+    settings: Settings, simulator: Simulator, tmp_path: Path
+) -> None:
+    async def burst(api: Api) -> list[httpx.Response]:
+        posts = (api.post(MARKET_BUY, **{"Idempotency-Key": f"k{n}"}) for n in range(20))
+        return await asyncio.gather(*posts)
+
+    async with running(patient(settings)) as api:
+        await api.until_ready()
+        resting = (await api.place(RESTING_BUY))["id"]
+        with closing(sqlite3.connect(tmp_path / "stocks.db", isolation_level=None)) as holder:
+            holder.execute("BEGIN IMMEDIATE")
+            first = asyncio.create_task(burst(api))
+            await api.until_metric("database_up", 0)
+            await api.until_not_ready()
+            assert {answer.status_code for answer in await first} == {503}
+            assert await api.count("order_rejections_total", reason="database_down") == 20
+            assert (await api.switch("POST", reason="locked")).json()["stored"] is True
+            await until(simulator.orders, lambda orders: orders[0]["status"] == "Cancelled")
+            assert set(await simulator.arrived()) == {resting}
+        await api.until_ready()
+        assert {answer.json()["rule"] for answer in await burst(api)} == {"kill_switch"}
+        await api.switch("DELETE")
+        assert {answer.status_code for answer in await burst(api)} <= {201, 202}
+        both = await books.until_they_agree(api, simulator)
+        assert len(both.ours) == len(both.theirs) == 21
 
 
 class Desk:

@@ -25,6 +25,8 @@ from tests.integration.api.conftest import (
 )
 from tests.integration.api.test_crashes import BURST, Process, serving
 
+pytestmark = pytest.mark.timeout(300)  # two processes start, on a machine that may be busy
+
 #: Promised: from the death of the leader to the next one being ready for orders.
 FAILOVER_SECONDS = 15
 
