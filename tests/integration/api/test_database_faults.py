@@ -38,13 +38,18 @@ DOWN_SECONDS = 60
 
 
 class Proxy:
-    """In front of PostgreSQL; cuts every connection at the commit of an order, once armed."""
+    """In front of PostgreSQL; cuts every connection at the commit of an order, once armed.
+
+    While it is not `flowing`, the server seems to hang.
+    """
 
     def __init__(self, host: str, port: int, arrives: bool) -> None:
         self._target = host, port
         self._arrives = arrives  # whether the commit still reaches the server
         self._writers: list[asyncio.StreamWriter] = []
         self.armed = False
+        self.flowing = asyncio.Event()
+        self.flowing.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(*self._target)
@@ -60,6 +65,7 @@ class Proxy:
     ) -> None:
         inserting = False
         while chunk := await client.read(65536):
+            await self.flowing.wait()
             inserting |= b"INSERT INTO orders" in chunk
             if self.armed and inserting and b"COMMIT" in chunk:
                 await self._cut(server, chunk)
@@ -99,7 +105,8 @@ async def proxied(url: str, arrives: bool) -> AsyncIterator[tuple[Proxy, str]]:
 
 def on(settings: Settings, url: str) -> Settings:
     database = type(settings.database_url)(f"postgresql+asyncpg://{url}")
-    return settings.model_copy(update={"database_url": database})
+    switch = settings.api_keys_file.parent / "kill-switch"
+    return settings.model_copy(update={"database_url": database, "kill_switch_file": switch})
 
 
 @pytest.mark.parametrize("arrives", [True, False], ids=["it arrived", "it was lost"])
@@ -131,6 +138,32 @@ async def test_an_order_whose_commit_was_cut_off_is_not_sent_and_its_key_gives_o
         both = await books.until_they_agree(api, simulator)
         assert len(both.ours) == 1
         assert len(both.theirs) == (0 if arrives else 1)
+
+
+async def test_while_postgresql_hangs_the_kill_switch_waits_for_nothing(
+    settings: Settings, simulator: Simulator, postgresql_url: str
+) -> None:
+    async with (
+        proxied(postgresql_url, arrives=True) as (proxy, url),
+        running(on(settings, url)) as api,
+    ):
+        await api.until_ready()
+        resting = (await api.place(RESTING_BUY))["id"]
+        proxy.flowing.clear()
+        order = asyncio.create_task(api.post(MARKET_BUY, **KEY))
+        await api.until_metric("database_up", 0)
+        stopping = asyncio.create_task(api.switch("POST", reason="nobody knows what is stored"))
+        await until(simulator.orders, lambda orders: orders[0]["status"] == "Cancelled")
+        assert (await stopping).json()["stored"] is True
+        assert (await order).status_code == 503
+        proxy.flowing.set()
+        await api.until_ready()
+        assert (await api.post(MARKET_BUY, **KEY)).json()["rule"] == "kill_switch"
+        assert set(await simulator.arrived()) == {resting}
+        await until(lambda: api.switch("DELETE"), lambda got: got.status_code == 200)
+        again = await until(lambda: api.post(MARKET_BUY, **KEY), lambda got: got.status_code == 201)
+        await api.until_status(again.json()["id"], "filled")
+        await books.until_they_agree(api, simulator)
 
 
 async def test_while_the_table_is_locked_nothing_is_sent_and_the_order_goes_out_afterwards(
