@@ -22,7 +22,6 @@ from threshold_operator.effect import (
     PROPAGATING,
     REJECTED,
     UNKNOWN,
-    Overrides,
     Verdict,
     alert_state,
     judge,
@@ -40,6 +39,7 @@ from threshold_operator.manifest import (
     rule_name,
 )
 from threshold_operator.model import Mode, parse_time
+from threshold_operator.overrides import Overrides
 from threshold_operator.planner import Planner
 from threshold_operator.precedence import Decision
 from threshold_operator.previews import Previews

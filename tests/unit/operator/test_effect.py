@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 import pytest
 from tests.unit.operator.objects import CATALOGUE, NAMESPACE, NOW, PNL, threshold
 
-from threshold_operator.effect import Overrides, Verdict, alert_state, judge
+from threshold_operator.effect import Verdict, alert_state, judge
 from threshold_operator.model import AlertThreshold, Mode, Severity, duration
 from threshold_operator.observation import Blind, LoadedRule, Observation, Sample, normal_form
+from threshold_operator.overrides import Overrides
 from threshold_operator.precedence import Decision
 from threshold_operator.render import alert_group, threshold_group
 from threshold_operator.rule_selector import Selection
