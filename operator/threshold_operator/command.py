@@ -122,9 +122,9 @@ def cluster(namespace: str | None) -> World:
     async def ask() -> World:
         kube = await Kube.connect(namespace)
         try:
-            thresholds = tuple(await kube.list_thresholds())
+            thresholds = tuple([each async for each in kube.list_thresholds()])
             try:
-                return World(thresholds, tuple(await kube.list_rules()))
+                return World(thresholds, tuple([each async for each in kube.list_rules()]))
             except GoneError:  # no prometheus-operator
                 return World(thresholds)
         finally:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol
 
 from threshold_operator.backoff import Backoff
 from threshold_operator.health import Health, Metrics
 from threshold_operator.kube import GoneError, KubeError
 from threshold_operator.manifest import PREFIX
-from threshold_operator.store import Namespaces
+from threshold_operator.store import Namespaces, Shelf, Store
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +31,11 @@ LISTS = "lists"
 class Lists(Protocol):
     """What we need of the Kubernetes API."""
 
-    async def list_thresholds(self) -> list[dict[str, Any]]:
+    def list_thresholds(self) -> AsyncIterator[dict[str, Any]]:
         """All AlertThresholds that are served."""
         ...
 
-    async def list_rules(self) -> list[dict[str, Any]]:
+    def list_rules(self) -> AsyncIterator[dict[str, Any]]:
         """All PrometheusRules, whoever made them."""
         ...
 
@@ -79,32 +79,28 @@ class Informer:
 
     async def _relist(self) -> int:
         """Returns how many changes no event had told of."""
-        known = {
-            namespace: (store.thresholds.snapshot(), store.rules.snapshot())
-            for namespace, store in self._namespaces.items()
-        }
-        thresholds = _by_namespace(await self._cluster.list_thresholds())
-        rules = _by_namespace(await self._rules())
-        missed = 0
-        for namespace in {*self._namespaces, *thresholds, *rules}:
-            store = self._namespaces[namespace]
-            before = known.get(namespace, ({}, {}))
-            missed += store.thresholds.replace(thresholds.get(namespace, []), before[0])
-            missed += store.rules.replace(rules.get(namespace, []), before[1])
+        missed = await self._take(self._cluster.list_thresholds(), lambda store: store.thresholds)
+        missed += await self._take(self._rules(), lambda store: store.rules)
         self._namespaces.completed()
         return missed
 
-    async def _rules(self) -> list[dict[str, Any]]:
+    async def _take(self, listed: AsyncIterator[Body], shelf: Callable[[Store], Shelf]) -> int:
+        known = {name: shelf(store).snapshot() for name, store in self._namespaces.items()}
+        names: dict[str, set[str]] = {namespace: set() for namespace in known}
+        missed = 0
+        async for body in listed:
+            meta = body["metadata"]
+            names.setdefault(meta["namespace"], set()).add(meta["name"])
+            missed += shelf(self._namespaces[meta["namespace"]]).put(body)
+        for namespace, before in known.items():
+            missed += shelf(self._namespaces[namespace]).retain(names[namespace], before)
+        return missed
+
+    async def _rules(self) -> AsyncIterator[Body]:
         try:
-            rules = await self._cluster.list_rules()
+            async for rule in self._cluster.list_rules():
+                if rule["metadata"]["name"].startswith(PREFIX):
+                    yield rule
         except GoneError:
-            return []  # prometheus-operator isn't installed yet: each write will say so
+            return  # prometheus-operator isn't installed yet: each write will say so
         self.watchable.set()
-        return [rule for rule in rules if rule["metadata"]["name"].startswith(PREFIX)]
-
-
-def _by_namespace(bodies: Iterable[Body]) -> dict[str, list[Body]]:
-    found: dict[str, list[Body]] = {}
-    for body in bodies:
-        found.setdefault(body["metadata"]["namespace"], []).append(body)
-    return found

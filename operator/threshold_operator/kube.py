@@ -8,7 +8,7 @@ and without its session, which looks into ~/.netrc, in a thread, at each request
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Self
 
 import aiohttp
@@ -25,6 +25,8 @@ TIMEOUT = aiohttp.ClientTimeout(total=15)
 APPLY = "application/apply-patch+yaml"
 JSON = "application/json"
 RULES = "prometheusrules"
+#: Objects for which one answer has room.
+PAGE = "500"
 PROMETHEUSES = "prometheuses"
 LEASE_API = "coordination.k8s.io/v1"
 
@@ -82,13 +84,13 @@ class Kube:
         """Close the connections."""
         await self._session.close()
 
-    async def list_thresholds(self) -> list[Body]:
+    def list_thresholds(self) -> AsyncIterator[Body]:
         """All AlertThresholds."""
-        return _items(await self._call("GET", self._thresholds), API_VERSION, KIND)
+        return self._list(self._thresholds, API_VERSION, KIND)
 
-    async def list_rules(self) -> list[Body]:
+    def list_rules(self) -> AsyncIterator[Body]:
         """All PrometheusRules, whoever made them."""
-        return _items(await self._call("GET", self._rules), RULE_API, RULE_KIND)
+        return self._list(self._rules, RULE_API, RULE_KIND)
 
     async def get_rule(self, name: str) -> Body | None:
         """One PrometheusRule, whoever made it."""
@@ -138,6 +140,19 @@ class Kube:
         """Fails where somebody else was faster: ``lease`` holds the version that it replaces."""
         await self._call("PUT", f"{self._leases}/{lease['metadata']['name']}", body=lease)
 
+    async def _list(self, path: str, api: str, kind: str) -> AsyncIterator[Body]:
+        """Page after page: thousands at once would hold up everything else, and fill the memory."""
+        query = [("limit", PAGE)]
+        while True:
+            answer = await self._call("GET", path, query)
+            for item in answer.get("items") or []:
+                # The API server leaves out in lists what is the same for all.
+                yield {"apiVersion": api, "kind": kind, **item}
+            token = (answer.get("metadata") or {}).get("continue")
+            if not token:
+                return
+            query = [("limit", PAGE), ("continue", token)]
+
     async def _get(self, path: str) -> Body | None:
         try:
             return await self._call("GET", path)
@@ -186,11 +201,6 @@ async def _configuration() -> Configuration:
         except config.ConfigException as error:
             raise KubeError(f"neither in a cluster nor with a kubeconfig: {error}") from error
     return wanted
-
-
-def _items(answer: Body, api: str, kind: str) -> list[Body]:
-    """The API server leaves out in lists what is the same for all."""
-    return [{"apiVersion": api, "kind": kind, **item} for item in answer.get("items") or []]
 
 
 def _parsed(content: bytes) -> Body:

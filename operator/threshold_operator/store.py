@@ -7,7 +7,7 @@ never replaces a newer one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from threshold_operator.manifest import PREFIX, rule_name
@@ -25,6 +25,8 @@ class Shelf:
         self, on_change: Callable[[str], None], on_drop: Callable[[Body], None] = lambda _: None
     ) -> None:
         self._bodies: dict[str, Body] = {}
+        #: Since the last list: one that is under way still has what has gone meanwhile.
+        self._dropped: set[str] = set()
         self._on_change, self._on_drop = on_change, on_drop
 
     def __getitem__(self, name: str) -> Body:
@@ -44,12 +46,14 @@ class Shelf:
         """All objects, in no order."""
         return self._bodies.values()
 
-    def put(self, body: Body) -> None:
-        """Somebody, we ourselves included, saw this version of an object."""
-        name = body["metadata"]["name"]
-        if _is_news(self._bodies.get(name), body):
-            self._bodies[name] = _slim(body)
-            self._on_change(name)
+    def put(self, body: Body) -> bool:
+        """Somebody, we ourselves included, saw this version of an object; whether that is news."""
+        name, uid = body["metadata"]["name"], body["metadata"].get("uid")
+        if uid in self._dropped or not _is_news(self._bodies.get(name), body):
+            return False
+        self._bodies[name] = _slim(body)
+        self._on_change(name)
+        return True
 
     def keep(self, body: Body) -> None:
         """What the API server answered to our own write: no news to anybody."""
@@ -58,24 +62,22 @@ class Shelf:
     def drop(self, body: Body) -> None:
         """The object is gone; a later one of the same name stays."""
         name, uid = body["metadata"]["name"], body["metadata"].get("uid")
+        self._dropped.add(uid)
         if name in self._bodies and self._bodies[name]["metadata"].get("uid") == uid:
             self._on_drop(self._bodies.pop(name))
             self._on_change(name)
 
-    def replace(self, bodies: Iterable[Body], before: Mapping[str, Body]) -> int:
-        """Take over a list; ``before`` is what was known when it was asked for.
+    def retain(self, listed: Collection[str], before: Mapping[str, Body]) -> int:
+        """A list ended; of ``before``, known when it began, what it doesn't name has gone.
 
-        :return: how many changes no event had told of.
+        :return: how many that are, which no event had told of.
         """
-        listed = {body["metadata"]["name"]: body for body in bodies}
-        missed = [body for name, body in listed.items() if _is_news(self._bodies.get(name), body)]
         gone = [body for name, body in before.items() if name not in listed]
         gone = [body for body in gone if self._bodies.get(body["metadata"]["name"]) is body]
-        for body in missed:
-            self.put(body)
         for body in gone:
             self.drop(body)
-        return len(missed) + len(gone)
+        self._dropped.clear()
+        return len(gone)
 
     def snapshot(self) -> Mapping[str, Body]:
         """What is known now."""

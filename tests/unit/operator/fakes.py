@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -82,13 +82,15 @@ class FakeCluster:
 
     # --- what the reconciler asks
 
-    async def list_thresholds(self) -> list[Body]:
+    async def list_thresholds(self) -> AsyncIterator[Body]:
         self._fail("list")
-        return copy.deepcopy(list(self.thresholds.values()))
+        for body in list(self.thresholds.values()):
+            yield copy.deepcopy(body)
 
-    async def list_rules(self) -> list[Body]:
+    async def list_rules(self) -> AsyncIterator[Body]:
         self._fail("list_rules")
-        return copy.deepcopy(list(self.rules.values()))
+        for body in list(self.rules.values()):
+            yield copy.deepcopy(body)
 
     async def apply_rule(self, manifest: Body) -> Body:
         self._fail("rule")

@@ -25,6 +25,7 @@ class Api:
 
     status: int = 200
     answer: Any = field(default_factory=dict)
+    answers: list[Any] = field(default_factory=list)
     asked: list[tuple[str, str, dict[str, str], Any]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -33,6 +34,8 @@ class Api:
         sent = json.loads(content) if content else None
         self.asked.append((request.method, request.path, dict(request.query), sent))
         self.headers = dict(request.headers)
+        if self.answers:
+            self.answer = self.answers.pop(0)
         text = self.answer if isinstance(self.answer, str) else json.dumps(self.answer)
         return web.Response(status=self.status, text=text, content_type="application/json")
 
@@ -51,6 +54,10 @@ async def kube(api: Api) -> AsyncIterator[Kube]:
         settings = Configuration(host=address, api_key={"BearerToken": "Bearer secret"})
         async with aiohttp.ClientSession() as session:
             yield Kube(session, settings, "desk")
+
+
+async def listed(pages: AsyncIterator[Any]) -> list[Any]:
+    return [each async for each in pages]
 
 
 async def test_a_rule_is_applied_by_us_and_with_force(kube: Kube, api: Api) -> None:
@@ -74,20 +81,31 @@ async def test_a_status_goes_to_this_very_object(kube: Kube, api: Api) -> None:
 
 async def test_each_rule_that_is_listed_says_what_it_is(kube: Kube, api: Api) -> None:
     api.answer = {"items": [{"metadata": {"name": "threshold-a"}}]}
-    (rule,) = await kube.list_rules()
+    (rule,) = await listed(kube.list_rules())
     assert (rule["apiVersion"], rule["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
 
 
 async def test_an_empty_list_may_be_null(kube: Kube, api: Api) -> None:
     api.answer = {"items": None}
-    assert await kube.list_thresholds() == []
+    assert await listed(kube.list_thresholds()) == []
+
+
+async def test_a_long_list_comes_page_after_page(kube: Kube, api: Api) -> None:
+    api.answers = [
+        {"items": [{"metadata": {"name": "a"}}], "metadata": {"continue": "page two"}},
+        {"items": [{"metadata": {"name": "b"}}], "metadata": {}},
+    ]
+    names = [each["metadata"]["name"] for each in await listed(kube.list_thresholds())]
+    assert names == ["a", "b"]
+    queries = [query for _, _, query, _ in api.asked]
+    assert queries == [{"limit": "500"}, {"limit": "500", "continue": "page two"}]
 
 
 async def test_what_isn_t_there_is_none(kube: Kube, api: Api) -> None:
     api.status = 404
     assert await kube.get_rule("threshold-a") is None
     with pytest.raises(GoneError):
-        await kube.list_thresholds()
+        await listed(kube.list_thresholds())
 
 
 async def test_what_selects_rules_lives_in_a_namespace_of_its_own(kube: Kube, api: Api) -> None:
@@ -114,7 +132,7 @@ async def test_an_error_says_what_was_asked_and_answered(
 ) -> None:
     api.status, api.answer = status, answer
     with pytest.raises(KubeError) as failed:
-        await kube.list_thresholds()
+        await listed(kube.list_thresholds())
     assert message in str(failed.value)
 
 
@@ -122,12 +140,12 @@ async def test_nobody_there_is_an_error_of_ours() -> None:
     async with aiohttp.ClientSession() as session:
         kube = Kube(session, Configuration(host="http://127.0.0.1:1"), "desk")
         with pytest.raises(KubeError, match="Cannot connect"):
-            await kube.list_thresholds()
+            await listed(kube.list_thresholds())
 
 
 async def test_in_all_namespaces_lists_are_of_all_and_writes_of_one(kube: Kube, api: Api) -> None:
     everywhere = kube.within("")
-    await everywhere.list_thresholds()
+    await listed(everywhere.list_thresholds())
     assert api.asked[-1][1] == "/apis/stocks-fastapi.io/v1alpha1/alertthresholds"
     await everywhere.within("other").apply_rule({"metadata": {"name": "threshold-a"}})
     assert api.asked[-1][1] == f"{RULES}/threshold-a".replace("desk", "other")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -64,14 +65,29 @@ def test_the_end_of_an_earlier_object_is_not_that_of_its_successor(
     assert heard == ["a", "a"]
 
 
+def listed(shelf: Shelf, before: Mapping[str, Any], *bodies: dict[str, Any]) -> int:
+    missed = sum(map(shelf.put, bodies))
+    return missed + shelf.retain({each["metadata"]["name"] for each in bodies}, before)
+
+
 def test_a_list_brings_what_events_missed_and_counts_it(shelf: Shelf, heard: list[str]) -> None:
     for name in ("same", "changed", "gone"):
         shelf.put(body(name))
     heard.clear()
-    missed = shelf.replace([body("same"), body("changed", 2), body("new")], shelf.snapshot())
+    missed = listed(shelf, shelf.snapshot(), body("same"), body("changed", 2), body("new"))
     assert sorted(heard) == ["changed", "gone", "new"]
     assert missed == 3
     assert "gone" not in shelf
+
+
+def test_what_went_while_a_list_was_on_its_way_stays_away(shelf: Shelf) -> None:
+    shelf.put(body("old"))
+    before = shelf.snapshot()
+    shelf.drop(body("old"))
+    assert listed(shelf, before, body("old")) == 0
+    assert "old" not in shelf
+    shelf.put(body("old", 5, uid="another"))
+    assert "old" in shelf
 
 
 def test_a_list_doesn_t_undo_what_events_told_while_it_was_on_its_way(shelf: Shelf) -> None:
@@ -79,7 +95,7 @@ def test_a_list_doesn_t_undo_what_events_told_while_it_was_on_its_way(shelf: She
     before = shelf.snapshot()
     shelf.put(body("fresh", 20))
     shelf.put(body("old", 21))
-    assert shelf.replace([], before) == 0
+    assert listed(shelf, before) == 0
     assert "fresh" in shelf
     assert "old" in shelf
 
