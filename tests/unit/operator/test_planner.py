@@ -62,4 +62,4 @@ def _apply(
     else:
         kept = ("uid", "creationTimestamp")
         seen["metadata"] |= {key: live["metadata"][key] for key in kept}
-    return store.thresholds.put(seen)
+    store.thresholds.put(seen)
