@@ -7,11 +7,11 @@ and without its session, which looks into ~/.netrc, in a thread, at each request
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Self
 
 import aiohttp
+import orjson
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
@@ -172,7 +172,7 @@ class Kube:
         body: Mapping[str, Any] | None = None,
         content_type: str = JSON,
     ) -> Body:
-        data = None if body is None else json.dumps(body)
+        data = None if body is None else orjson.dumps(body)
         headers = {"Accept": JSON, "Content-Type": content_type}
         # Asked for each time: a pod's token is renewed within the hour.
         if token := await self._settings.get_api_key_with_prefix("BearerToken"):
@@ -205,7 +205,7 @@ async def _configuration() -> Configuration:
 
 def _parsed(content: bytes) -> Body:
     try:
-        answer = json.loads(content)
+        answer = orjson.loads(content)
     except ValueError as error:
         raise KubeError(f"an answer that isn't JSON: {content[:80]!r}") from error
     if not isinstance(answer, dict):
@@ -215,7 +215,7 @@ def _parsed(content: bytes) -> Body:
 
 def _error(method: str, path: str, status: int, content: str) -> KubeError:
     try:
-        reason = json.loads(content)["message"]
+        reason = orjson.loads(content)["message"]
     except (ValueError, KeyError, TypeError):
         reason = content[:200]
     kind = GoneError if status == 404 else KubeError

@@ -6,7 +6,6 @@ queue, a task and a memory for each object) would cost more than all that we mak
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from itertools import takewhile
 from typing import Any
 
 import aiohttp
+import orjson
 
 from threshold_operator.health import Health
 from threshold_operator.store import Shelf
@@ -59,7 +59,7 @@ class Stream:
         async for chunk in self._content.iter_chunked(size):
             self._health.heard(self._feed.plural)
             *lines, rest = (rest + chunk).split(b"\n")
-            events = [json.loads(line) for line in lines if line]
+            events = [orjson.loads(line) for line in lines if line]
             good = list(takewhile(lambda event: event["type"] != "ERROR", events))
             if good:
                 yield self._taken(good)
@@ -78,9 +78,9 @@ class Stream:
     def _failed(self, event: Event) -> bytes:
         if event["object"].get("code") == GONE:
             return _line(event)
-        log.warning("the watch of %s ended: %s", self._feed.plural, json.dumps(event)[:500])
+        log.warning("the watch of %s ended: %s", self._feed.plural, orjson.dumps(event)[:500])
         return b""
 
 
 def _line(event: Event) -> bytes:
-    return json.dumps(event).encode() + b"\n"
+    return orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)

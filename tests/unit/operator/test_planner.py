@@ -47,7 +47,9 @@ def _apply(
 ) -> None:
     live = store.thresholds.get(name)
     if symbol == "gone":
-        return store.thresholds.drop(live) if live else None
+        if live:
+            store.thresholds.drop(live)
+        return
     spec: dict[str, Any] = {"critical": {"threshold": number}}
     if symbol:
         spec["match"] = {"symbol": symbol}
