@@ -57,9 +57,14 @@ capabilities:
 
 {{- /*
 Whether the operator may read the Prometheus object: only where there is one to ask for what is missing.
+A namespace that isn't there would fail the whole installation. Rendered without a cluster it is believed in.
 */}}
 {{- define "stocks-fastapi.readsPrometheus" -}}
-{{- if and .Values.monitoring.enabled .Values.operator.prometheusUrl .Values.operator.prometheus.name }}true{{ end }}
+{{- $prometheus := .Values.operator.prometheus }}
+{{- if and .Values.monitoring.enabled .Values.operator.prometheusUrl $prometheus.name }}
+{{- $blind := not (lookup "v1" "Namespace" "" "kube-system") }}
+{{- if or $blind (lookup "v1" "Namespace" "" $prometheus.namespace) }}true{{ end }}
+{{- end }}
 {{- end }}
 
 {{- /*
