@@ -43,14 +43,9 @@ async def watch(
     :param stop: what SIGTERM does; kopf would take the signal for itself.
     """
     await watchable.wait()  # kopf looks for the kinds once, so not before they exist
-    registry = _registry(_feeds(namespaces), health)
-
-    @kopf.on.startup(registry=registry)
-    async def take_sigterm_back(**_: Any) -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
-
-    await kopf.operator(
-        registry=registry,
+    others = asyncio.all_tasks()  # not kopf's: it ends all tasks that it doesn't know when it ends
+    tasks = await kopf.spawn_tasks(
+        registry=_registry(_feeds(namespaces), health),
         settings=_settings(),
         namespaces=[served] if served else [],
         clusterwide=not served,
@@ -58,6 +53,9 @@ async def watch(
         # Unasked, kopf looks for the user's name, and a restricted pod's user has none.
         identity=cast(Any, f"{MANAGER}/{platform.node()}"),
     )
+    # After kopf, which took the signal for itself: it would end before the Lease is released.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+    await kopf.run_tasks(tasks, ignored=others)
 
 
 def _feeds(namespaces: Namespaces) -> Mapping[str, Feed]:
