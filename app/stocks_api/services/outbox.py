@@ -83,8 +83,9 @@ class Outbox:
     async def send(self, order: Order) -> None:
         """Send a committed order when its turn comes. Raises the reason why it was not sent."""
         waiting = _Waiting(order, asyncio.get_running_loop().create_future())
-        self._waiting[order.id] = waiting
         self._expected.discard(order.id)
+        self._refuse_if_stopped(waiting)
+        self._waiting[order.id] = waiting
         self._filled.set()
         # Whoever asked may go away: the order is committed, and keeps its turn.
         error = await asyncio.shield(waiting.sent)
@@ -139,6 +140,14 @@ class Outbox:
         else:
             self._journal.sending(waiting.order.id)
             _answer(waiting, None)
+
+    def _refuse_if_stopped(self, waiting: _Waiting) -> None:
+        """Its turn may be long in coming: a link that comes and goes spends all of the pace."""
+        try:
+            self._permitted()
+        except StocksError as error:
+            self._refuse(waiting, error)
+            raise
 
     def _refuse(self, waiting: _Waiting, error: StocksError) -> None:
         self._journal.record(not_sent(waiting.order.id, OrderStatus.REJECTED, str(error)))

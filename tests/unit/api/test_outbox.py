@@ -147,6 +147,22 @@ def test_an_order_whose_turn_comes_while_nothing_may_be_sent_is_rejected() -> No
     clock.run(scenario())
 
 
+def test_an_order_that_may_not_be_sent_waits_for_no_room() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.problem = GatewayUnavailable("the link comes and goes")
+        for _ in range(ORDERS):
+            world.pace.spent()
+        async with sending(world) as outbox:
+            with pytest.raises(GatewayUnavailable):
+                await outbox.send(order(1))
+        assert now() == 0
+        assert world.facts["order-1"].status is S.REJECTED
+        assert not world.placed
+
+    clock.run(scenario())
+
+
 def test_an_order_keeps_its_turn_when_whoever_asked_goes_away() -> None:
     async def scenario() -> None:
         world = World()
