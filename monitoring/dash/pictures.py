@@ -21,7 +21,8 @@ from playwright.sync_api import Browser, Error, FloatRect, sync_playwright
 IMAGES = Path(__file__).resolve().parents[2] / "docs/images"
 CHROMIUM = "/usr/bin/chromium"
 WIDTH = 1200
-COLORS = 96
+COLORS = 128
+SPANS = ("now-15m", "now-30m", "now-1h", "now-3h", "now-12h", "now-2d")  # those of page/time.js
 TALLEST = 2000  # nobody scrolls further through a picture, and it stays below 200 kB
 DRAW_MILLISECONDS = 60_000
 #: What the README opens with: a limit moves, and the alert follows.
@@ -99,9 +100,10 @@ def take(browser: Browser, site: Site, address: str, path: Path) -> None:
 
 
 def slim(path: Path) -> None:
-    """A third of the size: few colours are on such a page."""
+    """A third of the size: few colours are on such a page, and a thin red line must stay red."""
     with Image.open(path) as picture:
-        picture.convert("RGB").quantize(COLORS).save(path, optimize=True)
+        few = picture.convert("RGB").quantize(COLORS, Image.Quantize.MAXCOVERAGE)
+        few.save(path, optimize=True)
 
 
 def _own(url: str) -> Site:
@@ -121,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         "--grafana", metavar="URL", help="a Grafana instead; GRAFANA_TOKEN is a viewer's token"
     )
     parser.add_argument("--output", type=Path, default=IMAGES, metavar="FOLDER")
-    parser.add_argument("--since", default="now-30m", help="start of the time that is shown")
+    parser.add_argument("--since", default="now-30m", choices=SPANS, help="(%(default)s)")
     return parser
 
 
