@@ -134,6 +134,7 @@ def test_a_bad_edit_never_takes_a_good_rule_away(stack: Stack, tmp_path: Path) -
 def test_a_preview_tells_what_would_have_been_and_puts_nothing_in_force(
     stack: Stack, tmp_path: Path
 ) -> None:
+    wait_effective(stack, DEFAULT)  # what an earlier test had in force has gone
     stack.orders(accepted=44, rejected=6)
     beyond = f'stocks:order_rejection:ratio{{namespace="{NAMESPACE}"}} > {LOWERED}'
     long_enough = f"count_over_time(({beyond})[5m:15s]) > 2"
