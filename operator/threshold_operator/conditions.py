@@ -59,6 +59,14 @@ def until(threshold: AlertThreshold, value: float) -> str:
     return f"vector({number(value)}) and on () (vector(time()) < {number(expires.timestamp())})"
 
 
+def chart_condition(entry: Entry, which: tuple[str, ...], labels: Mapping[str, str]) -> str:
+    """Beyond the number in force, or held; not where an object has a rule of its own."""
+    on = f"on ({', '.join(entry.labels)})"
+    beyond = _beyond(entry, on, EFFECTIVE, which)
+    held = _held(entry, on, RECOVER_EFFECTIVE, which, labels)
+    return f"({beyond}\nor\n{held})\nunless {on}\n{of_release(OWN_RULE, *which)}"
+
+
 def own_condition(
     threshold: AlertThreshold,
     entry: Entry,
@@ -86,14 +94,6 @@ def own_condition(
     others = OVERRIDES[:1] if shadow else OVERRIDES
     scoped = of_release(THRESHOLD, *which, *others, f'{entry.scope}!=""')
     return f"({condition})\nunless {on}\n{scoped}"
-
-
-def chart_condition(entry: Entry, which: tuple[str, ...], labels: Mapping[str, str]) -> str:
-    """Beyond the number in force, or held; not where an object has a rule of its own."""
-    on = f"on ({', '.join(entry.labels)})"
-    beyond = _beyond(entry, on, EFFECTIVE, which)
-    held = _held(entry, on, RECOVER_EFFECTIVE, which, labels)
-    return f"({beyond}\nor\n{held})\nunless {on}\n{of_release(OWN_RULE, *which)}"
 
 
 def _branch(

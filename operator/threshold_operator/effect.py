@@ -161,8 +161,8 @@ def _layer_doubts(
     record: str, entry: Entry, severity: Severity, namespace: str, seen: Observation
 ) -> Iterator[Verdict]:
     wanted = {"alert": entry.name, "severity": str(severity)}
-    own = f'namespace="{namespace}"'
-    rules = [r for r in seen.layers if (r.name, r.labels) == (record, wanted) and own in r.expr]
+    own = seen.layers_of(namespace)
+    rules = [rule for rule in own if (rule.name, rule.labels) == (record, wanted)]
     if not rules:
         yield _not_selected(f"of the chart with {entry.name}", seen.selection)
     yield from _health_doubts(rules)

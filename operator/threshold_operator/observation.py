@@ -54,6 +54,11 @@ class Observation:
     alerts: Samples = field(default_factory=dict)
     selection: Selection | None = None
 
+    def layers_of(self, namespace: str) -> list[LoadedRule]:
+        """The chart's rules of one release: another's are loaded under the same names."""
+        own = f'namespace="{namespace}"'
+        return [layer for layer in self.layers if own in layer.expr]
+
 
 @dataclass(frozen=True)
 class Blind:

@@ -71,11 +71,9 @@ class Selected:
         return replace(seen, selection=self._known)
 
     def _lacks(self, seen: Observation) -> bool:
-        own = f'namespace="{self._namespace}"'
         wanted = (name for rule in self._rules.all() for name in rule_groups(rule))
-        return not any(own in layer.expr for layer in seen.layers) or any(
-            name not in seen.groups for name in wanted
-        )
+        unknown = any(name not in seen.groups for name in wanted)
+        return unknown or not seen.layers_of(self._namespace)
 
     async def _read(self) -> Selection | None:
         try:
