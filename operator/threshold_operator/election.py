@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from threshold_operator.kube import LEASE_API, KubeError
-from threshold_operator.together import first_to_end
+from threshold_operator.supervision import supervise
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class Election:
             while True:
                 if await self.claim():
                     log.info("%s leads", self._identity)
-                    await first_to_end(act(), self._until_lost())
+                    await supervise({"the leader": act()}, until=self._until_lost())
                     log.warning("%s no longer leads", self._identity)
                 await asyncio.sleep(LOOK_SECONDS)
         finally:

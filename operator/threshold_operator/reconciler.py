@@ -187,9 +187,7 @@ class Reconciler:
             async with limit:
                 await self._reconcile(name)
 
-        async with asyncio.TaskGroup() as tasks:
-            for name in sorted(names):
-                tasks.create_task(one(name))
+        await asyncio.gather(*map(one, sorted(names)))
         self._count_objects(names)
 
     async def _reconcile(self, name: str) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import platform
 import signal
+import sys
 import time
 from contextlib import AsyncExitStack
 from uuid import uuid4
@@ -35,7 +36,7 @@ from threshold_operator.reconciler import Reconciler
 from threshold_operator.selected import Selected
 from threshold_operator.settings import Settings
 from threshold_operator.store import Namespaces, Store
-from threshold_operator.together import first_to_end
+from threshold_operator.supervision import Supervisor, TaskEndedError, supervise
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,10 @@ def run(settings: Settings) -> None:
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     chart = Catalogue.load(settings.catalogue)
     own = read(settings.own_alerts, chart) if settings.own_alerts else OwnAlerts()
-    asyncio.run(_serve(settings, chart, own))
+    try:
+        asyncio.run(_serve(settings, chart, own))
+    except TaskEndedError:  # logged already
+        sys.exit(1)
 
 
 async def _serve(settings: Settings, chart: Catalogue, given: OwnAlerts) -> None:
@@ -64,10 +68,6 @@ async def _serve(settings: Settings, chart: Catalogue, given: OwnAlerts) -> None
         operator = Operator(settings, with_own(chart, own), own, kube, session, election)
         await _listen(settings, application(operator.health, operator.metrics), stack)
         await operator.run()
-
-
-async def _wait(event: asyncio.Event) -> None:
-    await event.wait()
 
 
 async def _listen(settings: Settings, app: web.Application, stack: AsyncExitStack) -> None:
@@ -106,29 +106,34 @@ class Operator:
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         served, watchable = self._settings.namespace, self._informer.watchable
-        await first_to_end(
-            _wait(stop),
-            self._informer.run(),
-            self._election.run(self._act),
-            watch(served, self._namespaces, watchable, self.health, stop.set),
-        )
+        tasks = {
+            "the lists": self._informer.run(),
+            "the election": self._election.run(self._act),
+            "the watches": watch(served, self._namespaces, watchable, self.health, stop.set),
+        }
+        await supervise(tasks, until=stop.wait())
 
     async def _act(self) -> None:
         """Reconcile each namespace, until we lose the Lease."""
-        begun: set[str] = set()
+        tasks = Supervisor()
+        if self._settings.own_alerts:
+            tasks.start("the rule of own alerts", self._own_rule().run())
+        tasks.start("the namespaces", self._serve_each(tasks))
         try:
-            async with asyncio.TaskGroup() as tasks:
-                if self._settings.own_alerts:
-                    tasks.create_task(self._own_rule().run())
-                while True:
-                    self._namespaces.grown.clear()
-                    for namespace in set(self._namespaces) - begun:
-                        begun.add(namespace)
-                        tasks.create_task(self._serve(namespace))
-                    await self._namespaces.grown.wait()
+            await tasks.run()
         finally:
             self.health.rests()
             self.metrics.rests()
+
+    async def _serve_each(self, tasks: Supervisor) -> None:
+        """A task for each namespace, as soon as it has anything."""
+        begun: set[str] = set()
+        while True:
+            self._namespaces.grown.clear()
+            for namespace in set(self._namespaces) - begun:
+                begun.add(namespace)
+                tasks.start(f"the reconciler of {namespace}", self._serve(namespace))
+            await self._namespaces.grown.wait()
 
     def _own_rule(self) -> OwnRule:
         settings, permit = self._settings, self._election.permit
@@ -152,7 +157,7 @@ class Operator:
             self.metrics,
             previews,
         )
-        await first_to_end(reconciler.run(), previews.run())
+        await supervise({"the turns": reconciler.run(), "the previews": previews.run()})
 
     def _witness(self, namespace: str, store: Store) -> Witness | None:
         prometheus, selects = self._prometheus(namespace), self._settings.prometheus_object

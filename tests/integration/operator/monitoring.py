@@ -30,10 +30,9 @@ CATALOGUE = Catalogue.load(
 class Monitoring:
     """Prometheus, its rules folder, and what is scraped."""
 
-    def __init__(self, folder: Path, metrics: dict[str, float], target: str) -> None:
+    def __init__(self, folder: Path, metrics: dict[str, float], target: str, port: int) -> None:
         program = shutil.which("prometheus")
         assert program, "Prometheus is missing: `make integration` installs it"
-        port = free_ports(1)[0]
         self.url = f"http://127.0.0.1:{port}"
         self.metrics = metrics
         self.rules = folder / "rules"
@@ -99,12 +98,12 @@ def _impatient(group: Group) -> Group:
 
 
 @contextmanager
-def running_prometheus(folder: Path, namespace: str) -> Iterator[Monitoring]:
+def running_prometheus(folder: Path, namespace: str, port: int = 0) -> Iterator[Monitoring]:
     """Up, with every rule evaluated and the positions scraped twice, so that a move is one."""
     metrics = _quiet_market(namespace)
     with ExitStack() as stack:
         target = stack.enter_context(exporter(lambda: metrics))
-        monitoring = Monitoring(folder, metrics, target)
+        monitoring = Monitoring(folder, metrics, target, port or free_ports(1)[0])
         monitoring.start()
         stack.callback(monitoring.stop)
         chart = (_impatient(alert_group(entry, namespace)) for entry in CATALOGUE)

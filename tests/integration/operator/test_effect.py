@@ -8,10 +8,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from tests.integration.operator.conftest import SOON, Desk, Operator
-from tests.integration.operator.monitoring import Monitoring
+from tests.integration.operator.monitoring import Monitoring, running_prometheus
 from tests.integration.operator.proxy import SLOW, running_proxy
 from tests.integration.operator.wallclock import WallClock
+from tests.ports import free_ports
 from tests.waiting import eventually
 
 from threshold_operator.series import EFFECTIVE
@@ -270,3 +272,25 @@ def test_a_silenced_tier_is_proven_and_a_preview_never_heard_of(
 def state(desk: Desk, name: str) -> str:
     """Of the alert, as the status has it."""
     return str(desk.object(name)["status"].get("state"))
+
+
+@pytest.mark.timeout(400)  # a proof outlives Prometheus by a minute
+def test_prometheus_that_comes_late_is_found_without_a_restart(
+    desk: Desk, start: Start, tmp_path: Path
+) -> None:
+    """Until then the object says so; the operator's process stays the same one."""
+    port = free_ports(1)[0]
+    operator = start(f"http://127.0.0.1:{port}")
+    desk.apply("tsla", ALERT, match={"symbol": "TSLA"}, critical={"threshold": 0.03})
+    said = desk.wait_condition("tsla", "Effective", "Unknown", "PrometheusUnreachable")
+    assert f"127.0.0.1:{port}" in said["message"]
+    with running_prometheus(tmp_path, desk.namespace, port) as prometheus:
+        deliver(desk, prometheus)
+        wait_effective(desk, "tsla")
+        assert operator.process.poll() is None
+        prometheus.stop()
+        desk.wait_condition("tsla", "Effective", "Unknown", "PrometheusUnreachable", within=150)
+        prometheus.start()
+        wait_effective(desk, "tsla")
+    assert operator.process.poll() is None
+    assert operator.get("/healthz").status_code == 200

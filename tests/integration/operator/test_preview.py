@@ -12,6 +12,7 @@ import aiohttp
 import httpx
 import pytest
 from tests.integration.operator.monitoring import CATALOGUE, Monitoring, exporter
+from tests.ports import free_ports
 from tests.waiting import eventually
 
 from threshold_operator.catalogue import Entry, Signal, TierDefaults
@@ -152,7 +153,7 @@ def _episodes(times: list[int]) -> Iterator[Episode]:
 def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Past]:
     script, folder = Script(), tmp_path_factory.mktemp("past")
     with exporter(script.metrics) as target:
-        monitoring = Monitoring(folder, {}, target)
+        monitoring = Monitoring(folder, {}, target, free_ports(1)[0])
         groups = [alert_group(ENTRY, NAMESPACE), *(threshold_group(o, ENTRY) for o in OBJECTS)]
         quick: list[Group] = [{**group, "interval": "1s"} for group in groups if group["rules"]]
         (monitoring.rules / "rules.yaml").write_text(rule_file(quick))

@@ -13,6 +13,7 @@ from tests.unit.operator.fakes import Clock
 from threshold_operator import election
 from threshold_operator.election import HOLD_SECONDS, LEASE_SECONDS, Election, LeaseLostError
 from threshold_operator.kube import KubeError
+from threshold_operator.supervision import TaskEndedError
 
 
 class FakeLeases:
@@ -214,5 +215,5 @@ async def test_a_mistake_in_the_work_ends_everything(one: Election) -> None:
     async def act() -> None:
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(TaskEndedError):
         await one.run(act)

@@ -194,3 +194,18 @@ async def test_nobody_there_is_said_so() -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(PrometheusError, match="Cannot connect"):
             await Prometheus(session, "http://127.0.0.1:1", "desk", ["A"]).observe()
+
+
+async def test_a_failed_look_leaves_its_task_as_it_was(
+    ask: Callable[[Handler], Awaitable[Any]],
+) -> None:
+    """On Python 3.11.2 a TaskGroup would leave it half cancelled, and the next timeout ends it."""
+
+    async def refuses(_: web.Request) -> web.Response:
+        return web.json_response({}, status=500)
+
+    with pytest.raises(PrometheusError):
+        await ask(refuses)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await asyncio.Event().wait()
