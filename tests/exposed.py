@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Metric
 
 from stocks_api.adapters.metrics import Metrics
 from stocks_api.domain.market import Pnl
-from threshold_operator.health import Metrics as OperatorMetrics
+from threshold_operator.telemetry import Metrics as OperatorMetrics
 
 
 def exposed() -> dict[str, Metric]:

@@ -11,7 +11,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from monitoring.dashboards import ALL
 from monitoring.dashboards.board import Board
 
-from threshold_operator.catalogue import Catalogue
+from threshold_operator.model.catalogue import Catalogue
 
 CHART_FILES = Path("charts/stocks-fastapi/files")
 

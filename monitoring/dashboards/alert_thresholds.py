@@ -23,7 +23,7 @@ from monitoring.dashboards.queries import (
     signal,
 )
 
-from threshold_operator.catalogue import Catalogue, Entry
+from threshold_operator.model.catalogue import Catalogue, Entry
 
 OVERRIDES = ours(THRESHOLD, 'source!="default"')
 NOT_EFFECTIVE = ours("threshold_objects", 'state!="Ready"')

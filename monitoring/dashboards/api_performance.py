@@ -16,7 +16,7 @@ from monitoring.dashboards.queries import (
     rate,
 )
 
-from threshold_operator.catalogue import Catalogue
+from threshold_operator.model.catalogue import Catalogue
 
 ALERTS = "StocksApi.+|StocksAuthenticationFailuresHigh"
 DURATION = "api_request_duration_seconds"

@@ -6,7 +6,7 @@ from monitoring.dashboards import panels
 from monitoring.dashboards.board import Board, Row, mode
 from monitoring.dashboards.queries import Query, firing, held_against_limits, ours, per_minute
 
-from threshold_operator.catalogue import Catalogue
+from threshold_operator.model.catalogue import Catalogue
 
 ALERTS = "StocksGateway.+|StocksMarketData.+|StocksApiAbsent"
 LINK = {1: ("VERIFIED", panels.GREEN), 0: ("LOST", panels.RED)}

@@ -17,7 +17,7 @@ from monitoring.dashboards.queries import (
     rate,
 )
 
-from threshold_operator.catalogue import Catalogue
+from threshold_operator.model.catalogue import Catalogue
 
 ALERTS = "StocksDiskSpaceLow|StocksMemoryUsageHigh|StocksDatabaseConnectionFailed"
 PODS = ('pod=~"$release.*"', 'container!=""')

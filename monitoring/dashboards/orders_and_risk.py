@@ -15,7 +15,7 @@ from monitoring.dashboards.queries import (
     quantile,
 )
 
-from threshold_operator.catalogue import Catalogue
+from threshold_operator.model.catalogue import Catalogue
 
 ALERTS = "StocksOrder.+|StocksPositionLimitBreached|StocksKillSwitchActive"
 KILL_SWITCH = {0: ("TRADING", panels.GREEN), 1: ("STOPPED", panels.RED)}

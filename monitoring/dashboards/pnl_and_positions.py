@@ -6,7 +6,7 @@ from monitoring.dashboards import panels
 from monitoring.dashboards.board import Board, Row, mode
 from monitoring.dashboards.queries import Query, Shape, firing, held_against_limits, ours
 
-from threshold_operator.catalogue import Catalogue
+from threshold_operator.model.catalogue import Catalogue
 
 ALERTS = "StocksPnl.+|StocksAccountPnl.+|StocksPositionLimitBreached"
 NO_ACCOUNT = "no account data"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from threshold_operator.catalogue import Catalogue, Entry
+from threshold_operator.model.catalogue import Catalogue, Entry
 
 OURS = 'namespace="$namespace"'
 EFFECTIVE = "stocks:alert_threshold:effective"

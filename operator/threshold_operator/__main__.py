@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from threshold_operator import cli
-from threshold_operator.catalogue import CatalogueError
-from threshold_operator.command import Commands
+from threshold_operator.cli import commands as cli
+from threshold_operator.cli.sources import Commands
+from threshold_operator.model.catalogue import CatalogueError
 from threshold_operator.settings import Settings, SettingsError
 
 
@@ -31,8 +31,8 @@ def _add_run(commands: Commands) -> None:
 
 def _run(_: argparse.Namespace) -> int:
     # Half a second of imports that the other commands needn't wait for.
-    from threshold_operator.kube import KubeError
-    from threshold_operator.service import run
+    from threshold_operator.cluster.api import KubeError
+    from threshold_operator.reconcile.service import run
 
     try:
         run(Settings.from_environment())

@@ -15,10 +15,10 @@ import kopf
 from kubernetes.aio import client, config
 from kubernetes.aio.client import ApiException
 
-from threshold_operator.catalogue import Catalogue
-from threshold_operator.manifest import RULE_GROUP, RULE_VERSION, manifest
-from threshold_operator.model import GROUP, PLURAL, VERSION, AlertThreshold
-from threshold_operator.precedence import check
+from threshold_operator.cluster.objects import RULE_GROUP, RULE_VERSION, manifest
+from threshold_operator.model.catalogue import Catalogue
+from threshold_operator.model.precedence import check
+from threshold_operator.model.threshold import GROUP, PLURAL, VERSION, AlertThreshold
 
 RULES = (RULE_GROUP, RULE_VERSION)
 

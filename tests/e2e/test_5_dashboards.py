@@ -20,8 +20,8 @@ from tests.dashboards import FILES, ROOT, Query, interpolated, load, marks, quer
 from tests.e2e.stack import NAMESPACE, RELEASE, Stack
 from tests.waiting import eventually
 
-from threshold_operator.catalogue import Catalogue, Entry
-from threshold_operator.model import Comparator, Severity
+from threshold_operator.model.catalogue import Catalogue, Entry
+from threshold_operator.model.threshold import Comparator, Severity
 
 pytestmark = pytest.mark.usefixtures("no_thresholds")
 

@@ -13,7 +13,7 @@ import yaml
 from tests.quality.conftest import CHART_FILES
 from tests.quality.promql import reading
 
-from threshold_operator.catalogue import Catalogue, Entry
+from threshold_operator.model.catalogue import Catalogue, Entry
 
 ENTRIES = list(Catalogue.load(CHART_FILES / "catalogue.yaml"))
 RULES = [

@@ -9,7 +9,7 @@ from tests.quality.promql import reading
 from tests.quality.test_expressions import CONTRACT, ENTRIES, EXPORTERS
 from tests.waiting import eventually
 
-from threshold_operator.catalogue import Entry
+from threshold_operator.model.catalogue import Entry
 
 #: Shown only once there is something to show; the unit tests know their labels.
 SELDOM = {"threshold_objects"}

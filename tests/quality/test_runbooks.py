@@ -12,8 +12,8 @@ import pytest
 import yaml
 from tests.quality.conftest import CHART_FILES, ROOT, Live
 
-from threshold_operator.catalogue import Catalogue
-from threshold_operator.model import AlertThreshold
+from threshold_operator.model.catalogue import Catalogue
+from threshold_operator.model.threshold import AlertThreshold
 
 CATALOGUE = Catalogue.load(CHART_FILES / "catalogue.yaml")
 RUNBOOKS = ROOT / "docs" / "runbooks"

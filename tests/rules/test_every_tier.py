@@ -16,11 +16,11 @@ import pytest
 import yaml
 from tests.rules.drivers import DRIVERS, STEP, Series, Values, notation
 
-from threshold_operator.catalogue import NAMESPACE_TOKEN, Catalogue, Entry, kebab
-from threshold_operator.model import AlertThreshold, Comparator, Severity
-from threshold_operator.render import threshold_group
-from threshold_operator.rule_file import rule_file
-from threshold_operator.series import number
+from threshold_operator.model.catalogue import NAMESPACE_TOKEN, Catalogue, Entry, kebab
+from threshold_operator.model.threshold import AlertThreshold, Comparator, Severity
+from threshold_operator.promql.rules import threshold_group
+from threshold_operator.promql.series import number
+from threshold_operator.promql.text import rule_file
 
 FILES = Path(__file__).parents[2] / "charts" / "stocks-fastapi" / "files"
 CATALOGUE = Catalogue.load(FILES / "catalogue.yaml")

@@ -17,12 +17,18 @@ from typing import Any
 import yaml
 from tests.rules.test_rules import FILES
 
-from threshold_operator.catalogue import Catalogue, Entry, Signal, TierDefaults
-from threshold_operator.model import API_VERSION, KIND, AlertThreshold, Comparator, Severity
-from threshold_operator.preview import terms
-from threshold_operator.render import Group, alert_group, threshold_group
-from threshold_operator.replay import Replay
-from threshold_operator.rule_file import rule_file
+from threshold_operator.evidence.preview import terms
+from threshold_operator.evidence.replay import Replay
+from threshold_operator.model.catalogue import Catalogue, Entry, Signal, TierDefaults
+from threshold_operator.model.threshold import (
+    API_VERSION,
+    KIND,
+    AlertThreshold,
+    Comparator,
+    Severity,
+)
+from threshold_operator.promql.rules import Group, alert_group, threshold_group
+from threshold_operator.promql.text import rule_file
 
 INTERVAL = 15_000
 CASES, EVALUATIONS = 40, 60

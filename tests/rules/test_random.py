@@ -15,11 +15,11 @@ import yaml
 from tests.unit.operator.crowd import SYMBOLS, TIERS, Model, crowd
 from tests.unit.operator.objects import CATALOGUE, NAMESPACE, PNL
 
-from threshold_operator.model import parse_time
-from threshold_operator.precedence import Candidate, check, decide
-from threshold_operator.render import Group, alert_group, threshold_group
-from threshold_operator.rule_file import rule_file
-from threshold_operator.series import EFFECTIVE, OWN_RULE
+from threshold_operator.model.precedence import Candidate, check, decide
+from threshold_operator.model.threshold import parse_time
+from threshold_operator.promql.rules import Group, alert_group, threshold_group
+from threshold_operator.promql.series import EFFECTIVE, OWN_RULE
+from threshold_operator.promql.text import rule_file
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 #: When the operator decided; ten minutes later what had a time to end has ended.

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from threshold_operator.catalogue import NAMESPACE_TOKEN, Catalogue, Entry
-from threshold_operator.model import AlertThreshold, Severity
-from threshold_operator.render import alert_group, threshold_group
-from threshold_operator.rule_file import rule_file
+from threshold_operator.model.catalogue import NAMESPACE_TOKEN, Catalogue, Entry
+from threshold_operator.model.threshold import AlertThreshold, Severity
+from threshold_operator.promql.rules import alert_group, threshold_group
+from threshold_operator.promql.text import rule_file
 
 HERE = Path(__file__).parent
 FILES = HERE.parents[1] / "charts" / "stocks-fastapi" / "files"

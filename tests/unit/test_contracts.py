@@ -17,9 +17,9 @@ from prometheus_client import CollectorRegistry
 from tests.exposed import exposed
 
 from stocks_api.adapters.metrics import REQUEST_BUCKETS
-from threshold_operator.catalogue import Catalogue, Entry
-from threshold_operator.health import Metrics as OperatorMetrics
-from threshold_operator.render import alert_group
+from threshold_operator.model.catalogue import Catalogue, Entry
+from threshold_operator.promql.rules import alert_group
+from threshold_operator.telemetry import Metrics as OperatorMetrics
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "stocks-fastapi"

@@ -17,10 +17,10 @@ import yaml
 from tests.ports import free_ports
 from tests.waiting import eventually
 
-from threshold_operator.catalogue import Catalogue
-from threshold_operator.render import Group, alert_group
-from threshold_operator.rule_file import rule_file
-from threshold_operator.series import EFFECTIVE
+from threshold_operator.model.catalogue import Catalogue
+from threshold_operator.promql.rules import Group, alert_group
+from threshold_operator.promql.series import EFFECTIVE
+from threshold_operator.promql.text import rule_file
 
 CATALOGUE = Catalogue.load(
     Path(__file__).parents[3] / "charts" / "stocks-fastapi" / "files" / "catalogue.yaml"

@@ -23,11 +23,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.operator.objects import CATALOGUE, PNL, body
 
-from threshold_operator.files import Checked, FileProblemError, load
-from threshold_operator.model import AlertThreshold
-from threshold_operator.precedence import Refusal, check
-from threshold_operator.render import threshold_group
-from threshold_operator.rule_file import rule_file
+from threshold_operator.cli.files import Checked, FileProblemError, load
+from threshold_operator.model.precedence import Refusal, check
+from threshold_operator.model.threshold import AlertThreshold
+from threshold_operator.promql.rules import threshold_group
+from threshold_operator.promql.text import rule_file
 
 CRD = Path(__file__).parents[3] / "charts/stocks-fastapi/templates/operator/crd.yaml"
 

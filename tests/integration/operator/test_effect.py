@@ -16,7 +16,7 @@ from tests.integration.operator.wallclock import WallClock
 from tests.ports import free_ports
 from tests.waiting import eventually
 
-from threshold_operator.series import EFFECTIVE
+from threshold_operator.promql.series import EFFECTIVE
 
 Start = Callable[..., Operator]
 

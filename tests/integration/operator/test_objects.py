@@ -390,7 +390,7 @@ def test_every_field_is_explained(desk: Desk) -> None:
 
 
 def test_crd_and_model_know_the_same_fields() -> None:
-    from threshold_operator.model import Spec
+    from threshold_operator.model.threshold import Spec
 
     (crd,) = rendered("default", "crd")
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]

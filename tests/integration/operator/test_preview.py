@@ -15,14 +15,14 @@ from tests.integration.operator.monitoring import CATALOGUE, Monitoring, exporte
 from tests.ports import free_ports
 from tests.waiting import eventually
 
-from threshold_operator.catalogue import Entry, Signal, TierDefaults
-from threshold_operator.history import History
-from threshold_operator.model import API_VERSION, KIND, AlertThreshold, Severity
-from threshold_operator.preview import Report, in_force, question
-from threshold_operator.prometheus import Prometheus
-from threshold_operator.render import Group, alert_group, threshold_group
-from threshold_operator.replay import Episode
-from threshold_operator.rule_file import rule_file
+from threshold_operator.evidence.history import History
+from threshold_operator.evidence.preview import Report, in_force, question
+from threshold_operator.evidence.prometheus import Prometheus
+from threshold_operator.evidence.replay import Episode
+from threshold_operator.model.catalogue import Entry, Signal, TierDefaults
+from threshold_operator.model.threshold import API_VERSION, KIND, AlertThreshold, Severity
+from threshold_operator.promql.rules import Group, alert_group, threshold_group
+from threshold_operator.promql.text import rule_file
 
 pytestmark = pytest.mark.timeout(360)  # the script may have to be repeated on a busy machine
 

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from tests.unit.chart.conftest import CHART, Helm, Manifest, only
 
-from threshold_operator.catalogue import Catalogue
-from threshold_operator.render import alert_group
+from threshold_operator.model.catalogue import Catalogue
+from threshold_operator.promql.rules import alert_group
 
 Find = Callable[[str, str], Manifest]
 

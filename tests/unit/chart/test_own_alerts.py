@@ -10,8 +10,8 @@ import pytest
 import yaml
 from tests.unit.chart.conftest import CHART, ROOT, Helm, names, only
 
-from threshold_operator.catalogue import Catalogue, Entry, parse_entry
-from threshold_operator.own_alerts import read
+from threshold_operator.model.catalogue import Catalogue, Entry, parse_entry
+from threshold_operator.reconcile.extra_entries import read
 
 EXAMPLE = ROOT / "examples" / "own-alerts" / "values.yaml"
 (FLOW,) = yaml.safe_load(EXAMPLE.read_text())["monitoring"]["extraAlerts"]

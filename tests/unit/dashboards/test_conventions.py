@@ -23,7 +23,7 @@ from tests.dashboards import (
 )
 from tests.exposed import exposed
 
-from threshold_operator.catalogue import Catalogue
+from threshold_operator.model.catalogue import Catalogue
 
 CHART_FILES = ROOT / "charts/stocks-fastapi/files"
 SCHEMA = "https://github.com/stocks-fastapi/stocks-fastapi/blob/main/"

@@ -11,18 +11,18 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from tests.unit.operator.objects import CATALOGUE, NAMESPACE, NOW
 
-from threshold_operator.health import Health, Metrics
-from threshold_operator.informer import Informer
-from threshold_operator.kube import GoneError, KubeError
-from threshold_operator.manifest import MANAGER
-from threshold_operator.observation import Observation
-from threshold_operator.preview import Outcome, Question, Report
-from threshold_operator.previews import Previews
-from threshold_operator.probe import Probe
-from threshold_operator.prometheus import PrometheusError
-from threshold_operator.reconciler import Reconciler
-from threshold_operator.replay import Episode
-from threshold_operator.store import Namespaces
+from threshold_operator.cluster.api import GoneError, KubeError
+from threshold_operator.cluster.objects import MANAGER
+from threshold_operator.cluster.store import Namespaces
+from threshold_operator.evidence.observation import Observation
+from threshold_operator.evidence.preview import Outcome, Question, Report
+from threshold_operator.evidence.prometheus import PrometheusError
+from threshold_operator.evidence.replay import Episode
+from threshold_operator.reconcile.informer import Informer
+from threshold_operator.reconcile.previews import Previews
+from threshold_operator.reconcile.probe import Probe
+from threshold_operator.reconcile.worker import Reconciler
+from threshold_operator.telemetry import Health, Metrics
 
 Body = dict[str, Any]
 

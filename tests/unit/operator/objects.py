@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from threshold_operator.catalogue import Catalogue
-from threshold_operator.model import AlertThreshold
+from threshold_operator.model.catalogue import Catalogue
+from threshold_operator.model.threshold import AlertThreshold
 
 CATALOGUE = Catalogue.load(
     Path(__file__).parents[3] / "charts" / "stocks-fastapi" / "files" / "catalogue.yaml"

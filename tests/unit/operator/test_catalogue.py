@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from threshold_operator.catalogue import Catalogue, CatalogueError, kebab
-from threshold_operator.model import AlertThreshold
+from threshold_operator.model.catalogue import Catalogue, CatalogueError, kebab
+from threshold_operator.model.threshold import AlertThreshold
 
 SHIPPED = Path(__file__).parents[3] / "charts" / "stocks-fastapi" / "files" / "catalogue.yaml"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from threshold_operator.cli import main
+from threshold_operator.cli.commands import main
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "charts" / "stocks-fastapi" / "files" / "rules"

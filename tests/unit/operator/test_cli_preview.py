@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import yaml
 
-from threshold_operator.cli import main
+from threshold_operator.cli.commands import main
 
 ROOT = Path(__file__).parents[3]
 TSLA = "examples/tsla-pnl.yaml"

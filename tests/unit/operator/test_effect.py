@@ -9,14 +9,27 @@ from datetime import datetime, timedelta
 import pytest
 from tests.unit.operator.objects import CATALOGUE, NAMESPACE, NOW, PNL, threshold
 
-from threshold_operator.effect import Verdict, alert_state, judge
-from threshold_operator.model import AlertThreshold, Mode, Severity, duration
-from threshold_operator.observation import Blind, LoadedRule, Observation, Sample, normal_form
-from threshold_operator.overrides import Overrides
-from threshold_operator.precedence import Decision
-from threshold_operator.render import alert_group, threshold_group
-from threshold_operator.rule_selector import Selection
-from threshold_operator.series import EFFECTIVE, OWN_RULE, RECOVER, RECOVER_EFFECTIVE, THRESHOLD
+from threshold_operator.evidence.effect import alert_state, judge
+from threshold_operator.evidence.observation import (
+    Blind,
+    LoadedRule,
+    Observation,
+    Sample,
+    normal_form,
+)
+from threshold_operator.evidence.selectors import Selection
+from threshold_operator.model.condition import Verdict
+from threshold_operator.model.governors import Overrides
+from threshold_operator.model.precedence import Decision
+from threshold_operator.model.threshold import AlertThreshold, Mode, Severity, duration
+from threshold_operator.promql.rules import alert_group, threshold_group
+from threshold_operator.promql.series import (
+    EFFECTIVE,
+    OWN_RULE,
+    RECOVER,
+    RECOVER_EFFECTIVE,
+    THRESHOLD,
+)
 
 ENTRY = CATALOGUE[PNL]
 TSLA = threshold("tsla", PNL, match={"symbol": "TSLA"}, critical={"threshold": 0.03})

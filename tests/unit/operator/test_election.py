@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from tests.unit.operator.fakes import Clock
 
-from threshold_operator import election
-from threshold_operator.election import HOLD_SECONDS, LEASE_SECONDS, Election, LeaseLostError
-from threshold_operator.kube import KubeError
+from threshold_operator.cluster import lease as election
+from threshold_operator.cluster.api import KubeError
+from threshold_operator.cluster.lease import HOLD_SECONDS, LEASE_SECONDS, Election, LeaseLostError
 from threshold_operator.supervision import TaskEndedError
 
 

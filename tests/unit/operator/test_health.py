@@ -10,7 +10,7 @@ from aiohttp.web import Application, Request
 from prometheus_client import CollectorRegistry
 from tests.unit.operator.fakes import Clock
 
-from threshold_operator.health import (
+from threshold_operator.telemetry import (
     LOST_AFTER_SECONDS,
     SILENT_AFTER_SECONDS,
     Health,

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from tests.unit.operator.objects import CATALOGUE, PNL, threshold
 
-from threshold_operator import history
-from threshold_operator.history import History, TooMuchError
-from threshold_operator.model import Severity
-from threshold_operator.preview import Report, milliseconds, question
-from threshold_operator.prometheus import PrometheusError
+from threshold_operator.evidence import history
+from threshold_operator.evidence.history import History, TooMuchError
+from threshold_operator.evidence.preview import Report, milliseconds, question
+from threshold_operator.evidence.prometheus import PrometheusError
+from threshold_operator.model.threshold import Severity
 
 NOW = 1_800_000_000_000
 #: When the rules were last evaluated: 4 s ago, off the round numbers.

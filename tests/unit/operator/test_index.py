@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from threshold_operator.catalogue import Catalogue, CatalogueError
-from threshold_operator.cli import main
-from threshold_operator.index import BEGIN, END, with_table
+from threshold_operator.cli.commands import main
+from threshold_operator.cli.index import BEGIN, END, with_table
+from threshold_operator.model.catalogue import Catalogue, CatalogueError
 
 ROOT = Path(__file__).parents[3]
 CATALOGUE = Catalogue.load(ROOT / "charts" / "stocks-fastapi" / "files" / "catalogue.yaml")

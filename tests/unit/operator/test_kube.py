@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes.aio.client import Configuration
 
-from threshold_operator.kube import GoneError, Kube, KubeError
+from threshold_operator.cluster.api import GoneError, Kube, KubeError
 
 RULES = "/apis/monitoring.coreos.com/v1/namespaces/desk/prometheusrules"
 THRESHOLDS = "/apis/stocks-fastapi.io/v1alpha1/namespaces/desk/alertthresholds"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.unit.operator.objects import CATALOGUE, PNL, body, threshold
 
-from threshold_operator.manifest import (
+from threshold_operator.cluster.objects import (
     ACCEPTED,
     applied_at,
     belongs_to,

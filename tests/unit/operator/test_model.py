@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from threshold_operator.model import (
+from threshold_operator.model.threshold import (
     AlertThreshold,
     Comparator,
     InvalidThresholdError,

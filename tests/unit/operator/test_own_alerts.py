@@ -11,12 +11,13 @@ import yaml
 from prometheus_client import CollectorRegistry
 from tests.unit.operator.objects import CATALOGUE, NOW
 
-from threshold_operator import own_rule
-from threshold_operator.catalogue import CatalogueError
-from threshold_operator.health import Metrics
-from threshold_operator.kube import KubeError
-from threshold_operator.manifest import in_sync
-from threshold_operator.own_alerts import (
+from threshold_operator.cluster.api import KubeError
+from threshold_operator.cluster.objects import in_sync
+from threshold_operator.model.catalogue import CatalogueError
+from threshold_operator.promql.rules import alert_group
+from threshold_operator.reconcile import extra_alerts as own_rule
+from threshold_operator.reconcile.extra_alerts import OwnRule, settle
+from threshold_operator.reconcile.extra_entries import (
     OwnAlerts,
     news,
     own_manifest,
@@ -24,8 +25,7 @@ from threshold_operator.own_alerts import (
     settled,
     with_own,
 )
-from threshold_operator.own_rule import OwnRule, settle
-from threshold_operator.render import alert_group
+from threshold_operator.telemetry import Metrics
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "own-alerts" / "values.yaml"
 (FLOW,) = yaml.safe_load(EXAMPLE.read_text())["monitoring"]["extraAlerts"]

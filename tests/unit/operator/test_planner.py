@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.operator.objects import CATALOGUE, NOW, PNL, body
 
-from threshold_operator.planner import Planner
-from threshold_operator.store import Store
+from threshold_operator.cluster.store import Store
+from threshold_operator.model.plan import Planner
 
 names = st.sampled_from("abcde")
 steps = st.tuples(
@@ -26,7 +26,7 @@ steps = st.tuples(
 @given(st.lists(steps, max_size=12))
 def test_what_is_decided_anew_is_all_that_had_to_be(history: list[Any]) -> None:
     store, now = Store(), NOW
-    planner = Planner(store, CATALOGUE)
+    planner = Planner(store.thresholds, store.recaller(CATALOGUE), CATALOGUE)
     planner.plan(now)
     for version, (name, symbol, number, expires, seconds) in enumerate(history, 1):
         before = dict(planner.decisions)
@@ -34,7 +34,7 @@ def test_what_is_decided_anew_is_all_that_had_to_be(history: list[Any]) -> None:
         _apply(store, version, name, symbol, number, expires)
         changed = planner.plan(now, store.take_dirty())
 
-        everything = Planner(store, CATALOGUE)
+        everything = Planner(store.thresholds, store.recaller(CATALOGUE), CATALOGUE)
         everything._accepted = dict(planner._accepted)  # what it remembers isn't in the store
         everything.plan(now)
         assert planner.decisions == everything.decisions

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tests.unit.operator.crowd import DEFAULTS, SYMBOLS, TIERS, Model, crowd
 from tests.unit.operator.objects import CATALOGUE, LATENCY, NOW, PNL, RATE, body, threshold
 
-from threshold_operator.model import AlertThreshold, parse_time
-from threshold_operator.precedence import Candidate, Decision, Refusal, check, decide
-from threshold_operator.render import threshold_group
+from threshold_operator.model.precedence import Candidate, Decision, Refusal, check, decide
+from threshold_operator.model.threshold import AlertThreshold, parse_time
+from threshold_operator.promql.rules import threshold_group
 
 
 def candidate(raw: dict[str, Any], previous: AlertThreshold | None = None) -> Candidate:

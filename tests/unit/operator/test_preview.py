@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.operator.objects import CATALOGUE, LATENCY, NAMESPACE, PNL, RATE, threshold
 
-from threshold_operator.model import Comparator, Severity
-from threshold_operator.preview import Comparison, Stage, question, window
-from threshold_operator.replay import Episode, Replay, Terms
+from threshold_operator.evidence.preview import Comparison, Stage, question, window
+from threshold_operator.evidence.replay import Episode, Replay, Terms
+from threshold_operator.model.threshold import Comparator, Severity
 
 ABOVE, BELOW = Comparator.ABOVE, Comparator.BELOW
 CRITICAL, WARNING = Severity.CRITICAL, Severity.WARNING

@@ -9,12 +9,11 @@ import pytest
 from tests.unit.operator.fakes import Bench
 from tests.unit.operator.objects import PNL, body, threshold
 
-from threshold_operator.history import TooMuchError
-from threshold_operator.model import Severity
-from threshold_operator.preview import Outcome, Question, Report
-from threshold_operator.previews import NOT_CONFIGURED
-from threshold_operator.replay import Episode
-from threshold_operator.status import preview_status
+from threshold_operator.evidence.history import TooMuchError
+from threshold_operator.evidence.preview import Outcome, Question, Report
+from threshold_operator.evidence.replay import Episode
+from threshold_operator.model.threshold import Severity
+from threshold_operator.reconcile.previews import NOT_CONFIGURED, preview_status
 
 QUIET = Outcome(None, (), lasts=False)
 LOUD = Outcome(0.05, (Episode(0, 90_000),), lasts=True)

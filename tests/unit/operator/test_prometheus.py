@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from threshold_operator import prometheus
-from threshold_operator.observation import Sample
-from threshold_operator.prometheus import Prometheus, PrometheusError
+from threshold_operator.evidence import prometheus
+from threshold_operator.evidence.observation import Sample
+from threshold_operator.evidence.prometheus import Prometheus, PrometheusError
 
 OURS = "stocks:alert_threshold"
 EFFECTIVE = "stocks:alert_threshold:effective"

@@ -11,7 +11,7 @@ from tests.unit.operator.fakes import Bench
 from tests.unit.operator.objects import NAMESPACE, PNL, body, threshold
 from tests.unit.operator.test_effect import perfect
 
-from threshold_operator.kube import GoneError, KubeError
+from threshold_operator.cluster.api import GoneError, KubeError
 
 TSLA: dict[str, Any] = {"match": {"symbol": "TSLA"}, "critical": {"threshold": 0.03}}
 

@@ -12,11 +12,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threshold_operator.catalogue import Catalogue, Entry
-from threshold_operator.model import AlertThreshold
-from threshold_operator.render import alert_group, threshold_group
-from threshold_operator.rule_file import rule_file
-from threshold_operator.series import number
+from threshold_operator.model.catalogue import Catalogue, Entry
+from threshold_operator.model.threshold import AlertThreshold
+from threshold_operator.promql.rules import alert_group, threshold_group
+from threshold_operator.promql.series import number
+from threshold_operator.promql.text import rule_file
 
 FILES = Path(__file__).parents[3] / "charts" / "stocks-fastapi" / "files"
 CATALOGUE = Catalogue.load(FILES / "catalogue.yaml")

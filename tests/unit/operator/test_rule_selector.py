@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from threshold_operator.rule_selector import Selection, looks_at_namespaces, selection
+from threshold_operator.evidence.selectors import Selection, looks_at_namespaces, selection
 
 RULE = {"release": "stack", "app.kubernetes.io/managed-by": "threshold-operator"}
 ALL: dict[str, Any] = {}

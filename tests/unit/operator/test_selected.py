@@ -10,11 +10,11 @@ from tests.unit.operator.fakes import Clock, FakePrometheus
 from tests.unit.operator.objects import NAMESPACE
 from tests.unit.operator.test_effect import TSLA, perfect
 
-from threshold_operator.kube import KubeError
-from threshold_operator.observation import Observation
-from threshold_operator.rule_selector import Selection
-from threshold_operator.selected import Selected
-from threshold_operator.store import Shelf
+from threshold_operator.cluster.api import KubeError
+from threshold_operator.cluster.store import Shelf
+from threshold_operator.evidence.observation import Observation
+from threshold_operator.evidence.selectors import Selection
+from threshold_operator.reconcile.selected import Selected
 
 WHERE = "monitoring/main"
 GROUP = {"name": "stocks.threshold.tsla", "rules": [{"record": "a", "expr": "vector(1)"}]}

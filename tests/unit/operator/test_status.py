@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from tests.unit.operator.objects import CATALOGUE, LATENCY, NOW, PNL, threshold
 
-from threshold_operator.effect import Verdict
-from threshold_operator.precedence import Decision, Refusal
-from threshold_operator.status import desired_status, same_status, transitions
+from threshold_operator.cluster.status import desired_status, same_status, transitions
+from threshold_operator.model.condition import Verdict
+from threshold_operator.model.precedence import Decision, Refusal
 
 GOOD = Decision("tight", "u", 1, threshold(), None)
 REFUSED = Decision("tight", "u", 2, threshold(), Refusal("OutOfBounds", "is 7"))

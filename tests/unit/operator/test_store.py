@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from threshold_operator.store import Namespaces, Shelf, Store
+from threshold_operator.cluster.store import Namespaces, Shelf, Store
 
 
 def body(name: str = "a", version: int = 1, uid: str = "u1") -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from threshold_operator.health import Health
-from threshold_operator.store import Store
-from threshold_operator.watching import Feed, Stream
+from threshold_operator.cluster.store import Store
+from threshold_operator.reconcile.watching import Feed, Stream
+from threshold_operator.telemetry import Health
 
 
 class Content:

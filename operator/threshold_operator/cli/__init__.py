@@ -1,0 +1,1 @@
+"""The commands of ``threshold-operator`` on files and clusters."""

@@ -1,0 +1,139 @@
+"""The status of an object: conditions, the numbers beside the defaults, the state of the alert."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from threshold_operator.cluster.objects import rule_name
+from threshold_operator.model.catalogue import Catalogue
+from threshold_operator.model.condition import (
+    NOT_CONFIGURED,
+    PREVIEW,
+    PROPAGATING,
+    Verdict,
+    condition_of,
+)
+from threshold_operator.model.precedence import ACCEPTED, Decision
+from threshold_operator.model.threshold import AlertThreshold, rfc3339
+
+Status = dict[str, Any]
+
+NOT_ACCEPTED = "NotAccepted"
+
+#: Either said by another condition, or of no interest in itself.
+_NO_NEWS = {NOT_ACCEPTED, ACCEPTED, PROPAGATING, NOT_CONFIGURED, PREVIEW}
+
+#: All the fields that we ever write: one of them that is there and not wanted must go.
+_FIELDS = (
+    "observedGeneration",
+    "acceptedGeneration",
+    "scope",
+    "rule",
+    "state",
+    "tiers",
+    "preview",
+)
+
+
+def desired_status(
+    decision: Decision,
+    verdict: Verdict | None,
+    state: str,
+    catalogue: Catalogue,
+    previous: Mapping[str, Any],
+    now: datetime,
+    preview: Mapping[str, Any] | None = None,
+) -> Status:
+    """The whole status; ``verdict`` is None where the newest generation isn't in force."""
+    effective = verdict or Verdict("False", NOT_ACCEPTED, _not_accepted(decision))
+    verdicts = {"Accepted": _accepted(decision), "Effective": effective}
+    verdicts["Ready"] = _ready(verdicts)
+    status: Status = {"observedGeneration": decision.generation}
+    if decision.in_force is not None:
+        status |= {"state": state, **_in_force(decision.in_force, catalogue)}
+    if preview is not None:
+        status["preview"] = dict(preview)
+    status["conditions"] = [
+        _condition(kind, verdict, decision.generation, previous, now)
+        for kind, verdict in verdicts.items()
+    ]
+    return status
+
+
+def same_status(live: Mapping[str, Any], wanted: Status) -> bool:
+    """Whether nothing of ours is to be written; other people's conditions are theirs."""
+    conditions = {c.get("type"): c for c in live.get("conditions") or []}
+    return all(live.get(name) == wanted.get(name) for name in _FIELDS) and all(
+        conditions.get(condition["type"]) == condition for condition in wanted["conditions"]
+    )
+
+
+def transitions(previous: Mapping[str, Any], wanted: Status) -> Iterator[tuple[str, str, str]]:
+    """Type, reason and message of the Events that tell people what has changed.
+
+    Only Accepted and Effective, and only when they move: on its way isn't news, arrival is.
+    """
+    for condition in wanted["conditions"]:
+        kind, reason = condition["type"], condition["reason"]
+        before = condition_of(previous, kind)
+        moved = (before.get("status"), before.get("reason")) != (condition["status"], reason)
+        if moved and kind != "Ready" and reason not in _NO_NEWS:
+            level = "Normal" if condition["status"] == "True" else "Warning"
+            yield level, reason, condition["message"]
+
+
+def _in_force(threshold: AlertThreshold, catalogue: Catalogue) -> Status:
+    entry = catalogue[threshold.spec.alert]
+    tiers = {}
+    for severity, tier in threshold.spec.tiers.items():
+        fields = {
+            "threshold": tier.threshold,
+            "recover": tier.recover,
+            "silenced": None if tier.enabled else True,
+            "default": entry.default(severity),
+        }
+        tiers[str(severity)] = {name: value for name, value in fields.items() if value is not None}
+    return {
+        "acceptedGeneration": threshold.generation,
+        "scope": threshold.scope,
+        "rule": rule_name(threshold.name),
+        "tiers": tiers,
+    }
+
+
+def _accepted(decision: Decision) -> Verdict:
+    if decision.refusal is None:
+        return Verdict("True", ACCEPTED, "valid, and no older object sets the same")
+    return Verdict("False", decision.refusal.reason, decision.refusal.message)
+
+
+def _not_accepted(decision: Decision) -> str:
+    if decision.in_force is None:
+        return "not accepted, so Prometheus never sees it"
+    return f"not accepted; generation {decision.in_force.generation} stays in force"
+
+
+def _ready(verdicts: Mapping[str, Verdict]) -> Verdict:
+    """True if all are; else as the first that isn't, False before Unknown."""
+    for status in ("False", "Unknown"):
+        for kind, verdict in verdicts.items():
+            if verdict.status == status:
+                return Verdict(status, verdict.reason, f"not {kind}: see that condition")
+    return Verdict("True", "Ready", "accepted and effective")
+
+
+def _condition(
+    kind: str, verdict: Verdict, generation: int, previous: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
+    before = condition_of(previous, kind)
+    unmoved = before.get("status") == verdict.status and before.get("lastTransitionTime")
+    return {
+        "type": kind,
+        "status": verdict.status,
+        "observedGeneration": generation,
+        "lastTransitionTime": unmoved or rfc3339(now),
+        "reason": verdict.reason,
+        "message": verdict.message,
+    }

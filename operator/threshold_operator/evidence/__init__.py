@@ -1,0 +1,1 @@
+"""What Prometheus evaluates, evaluated and selects, and what that proves."""

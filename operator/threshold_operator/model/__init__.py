@@ -1,0 +1,1 @@
+"""Thresholds, the catalogue, and which object governs what: pure, without a cluster."""

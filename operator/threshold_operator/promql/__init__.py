@@ -1,0 +1,1 @@
+"""The rules that thresholds become, as PromQL and as rule files: pure."""
