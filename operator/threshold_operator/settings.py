@@ -27,6 +27,15 @@ def _star_is_all(text: object) -> object:
     return "" if text == "*" else text
 
 
+def _items(text: object) -> object:
+    """``http://a:9090,http://b:9090`` -> a tuple."""
+    if not isinstance(text, str):
+        return text
+    return tuple(item.strip() for item in text.split(",") if item.strip())
+
+
+Url = Annotated[str, Field(pattern=r"^https?://\S+$")]
+Urls = Annotated[tuple[Url, ...], NoDecode, BeforeValidator(_items)]
 Namespace = Annotated[str, Field(pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")]
 Labels = Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)]
 
@@ -49,8 +58,17 @@ class Settings(BaseSettings):
     own_alerts: Path | None = None
     own_alerts_config_map: str = ""
     prometheus_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
+    #: Each replica by its own URL, where its pods can't be found by the object below.
+    prometheus_urls: Urls = ()
+    #: The API that knows the rules, where another program answers queries (Thanos Ruler).
+    ruler_urls: Urls = ()
+    #: Folder with token, headers/, ca.crt, tls.crt and tls.key, each optional.
+    prometheus_access: Path | None = None
+    prometheus_proxy: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
     #: Of prometheus-operator, namespace/name: its selectors explain why a rule isn't loaded.
     prometheus_object: Annotated[str, Field(pattern=_OBJECT)] = ""
+    #: Whether Prometheus' pods may be annotated, so that rules reach them within seconds.
+    touch_pods: bool = False
     rule_labels: Labels = {"release": "kube-prometheus-stack"}
     host: str = "0.0.0.0"  # noqa: S104 - probes and Prometheus come from other machines
     port: Annotated[int, Field(ge=0, le=65535)] = 8080

@@ -68,6 +68,32 @@ A namespace that isn't there would fail the whole installation. Rendered without
 {{- end }}
 
 {{- /*
+The files by which the operator reaches Prometheus, as sources of a projected volume; empty where it needs none.
+*/}}
+{{- define "stocks-fastapi.prometheusAccess" -}}
+{{- $access := .Values.operator.prometheusAccess }}
+{{- $sources := list }}
+{{- if $access.serviceAccountToken }}
+{{- $sources = append $sources (dict "serviceAccountToken" (dict "path" "token" "expirationSeconds" 3600)) }}
+{{- end }}
+{{- $files := dict "token" $access.token "ca.crt" $access.ca }}
+{{- range $name, $file := $access.headers }}
+{{- $_ := set $files (printf "headers/%s" $name) $file }}
+{{- end }}
+{{- range $path, $file := $files }}
+{{- if $file.secret }}
+{{- $item := dict "key" $file.key "path" $path }}
+{{- $sources = append $sources (dict "secret" (dict "name" $file.secret "items" (list $item))) }}
+{{- end }}
+{{- end }}
+{{- with $access.clientCertificate.secret }}
+{{- $items := list (dict "key" "tls.crt" "path" "tls.crt") (dict "key" "tls.key" "path" "tls.key") }}
+{{- $sources = append $sources (dict "secret" (dict "name" . "items" $items)) }}
+{{- end }}
+{{- if $sources }}{{ toYaml $sources }}{{ end }}
+{{- end }}
+
+{{- /*
 Where the API finds its gateway. The schema has made sure that mode, simulator and host agree.
 */}}
 {{- define "stocks-fastapi.gatewayHost" -}}

@@ -114,12 +114,15 @@ async def _replay(
     # A third of a second of imports that the other commands needn't wait for.
     import aiohttp
 
+    from threshold_operator.evidence.access import Access, PrometheusError
     from threshold_operator.evidence.history import History, TooMuchError
-    from threshold_operator.evidence.prometheus import Prometheus, PrometheusError
+    from threshold_operator.evidence.prometheus import Address, PrometheusReader
 
     now = round(datetime.now(UTC).timestamp() * 1000)
     async with aiohttp.ClientSession() as session:
-        past = History(Prometheus(session, arguments.prometheus, arguments.namespace, alerts=()))
+        address = Address("Prometheus", arguments.prometheus)
+        reader = PrometheusReader(Access(session), address, arguments.namespace, alerts=())
+        past = History(reader)
         try:
             with _progress(len(jobs)) as shown:
                 return [

@@ -23,6 +23,7 @@ Body = dict[str, Any]
 
 TIMEOUT = aiohttp.ClientTimeout(total=15)
 APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
 JSON = "application/json"
 RULES = "prometheusrules"
 #: Objects for which one answer has room.
@@ -120,9 +121,24 @@ class Kube:
         """The ConfigMap, if it exists."""
         return await self._get(f"{self._config_maps}/{name}")
 
-    async def get_prometheus(self, namespace: str, name: str) -> Body | None:
-        """A Prometheus object of prometheus-operator, of any namespace, if it exists."""
-        return await self._get(f"/apis/{RULE_API}/namespaces/{namespace}/{PROMETHEUSES}/{name}")
+    async def list_prometheuses(self, namespace: str) -> list[Body]:
+        """The Prometheus objects of prometheus-operator in any one namespace."""
+        path = f"/apis/{RULE_API}/namespaces/{namespace}/{PROMETHEUSES}"
+        return [each async for each in self._list(path, RULE_API, "Prometheus")]
+
+    async def list_pods(self, namespace: str, selector: str) -> list[Body]:
+        """Pods of any one namespace by label selector."""
+        path = f"/api/v1/namespaces/{namespace}/pods"
+        return [each async for each in self._list(path, "v1", "Pod", selector)]
+
+    async def touch_pod(self, namespace: str, name: str, annotation: str, value: str) -> None:
+        """Set an annotation of a pod: its kubelet then syncs the pod's ConfigMaps at once.
+
+        By the status subresource, which can't change a container, an image or a label.
+        """
+        path = f"/api/v1/namespaces/{namespace}/pods/{name}/status"
+        patch = {"metadata": {"annotations": {annotation: value}}}
+        await self._call("PATCH", path, body=patch, content_type=MERGE)
 
     async def get_namespace(self, name: str) -> Body | None:
         """The namespace itself, if it exists."""
@@ -140,9 +156,12 @@ class Kube:
         """Fails where somebody else was faster: ``lease`` holds the version that it replaces."""
         await self._call("PUT", f"{self._leases}/{lease['metadata']['name']}", body=lease)
 
-    async def _list(self, path: str, api: str, kind: str) -> AsyncIterator[Body]:
+    async def _list(
+        self, path: str, api: str, kind: str, selector: str = ""
+    ) -> AsyncIterator[Body]:
         """Page after page: thousands at once would hold up everything else, and fill the memory."""
-        query = [("limit", PAGE)]
+        first = [("limit", PAGE), *([("labelSelector", selector)] if selector else [])]
+        query = first
         while True:
             answer = await self._call("GET", path, query)
             for item in answer.get("items") or []:
@@ -151,7 +170,7 @@ class Kube:
             token = (answer.get("metadata") or {}).get("continue")
             if not token:
                 return
-            query = [("limit", PAGE), ("continue", token)]
+            query = [*first, ("continue", token)]
 
     async def _get(self, path: str) -> Body | None:
         try:

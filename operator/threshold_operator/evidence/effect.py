@@ -9,7 +9,7 @@ recover number. A Shadow governs nothing: its series and the rule that reads the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,9 +17,10 @@ from typing import Any
 from threshold_operator.evidence.observation import (
     Blind,
     LoadedRule,
+    Look,
     Observation,
     Sample,
-    normal_form,
+    narrows,
 )
 from threshold_operator.evidence.selectors import Selection
 from threshold_operator.model.catalogue import Entry
@@ -41,6 +42,7 @@ from threshold_operator.promql.series import (
     OWN_RULE,
     RECOVER,
     RECOVER_EFFECTIVE,
+    RULE,
     SHADOW,
     THRESHOLD,
     number,
@@ -52,19 +54,22 @@ SELECTED_WITHIN = timedelta(minutes=3)
 #: Before that the stations on the way (loaded, evaluated, read) interest nobody: each would be a
 #: write of the status.
 SAID_AFTER = timedelta(seconds=30)
+ON_ITS_WAY = "on its way to Prometheus"
+#: Values of the scope label that a message has room for.
+MOST_VALUES = 10
 
 
 def judge(
     threshold: AlertThreshold,
     entry: Entry,
-    seen: Observation | Blind,
+    look: Look,
     overrides: Overrides,
     *,
     applied: datetime,
     now: datetime,
     rejected: str = "",
 ) -> Verdict:
-    """The first thing that stands in the way of the proof, or the proof.
+    """The first thing that stands in the way of the proof, or the proof: all replicas agree.
 
     :param rejected: why prometheus-operator doesn't hand the rule to Prometheus, if it says so.
     """
@@ -75,26 +80,96 @@ def judge(
         return Verdict("False", PREVIEW, "a Preview puts nothing in force: see status.preview")
     if rejected:
         return Verdict("False", REJECTED, rejected)
-    if isinstance(seen, Blind):
-        return Verdict("Unknown", seen.reason, seen.message)
-    for doubt in _doubts(threshold, entry, seen, overrides):
-        return _patient(doubt, seen.selection, now - applied)
-    return Verdict("True", PROVEN, f"Prometheus evaluates {_numbers(threshold, entry)}")
+    doubts = {
+        name: _patient(doubt, look.selection, now - applied)
+        for name, seen in look.replicas.items()
+        for doubt in [_first_doubt(threshold, entry, seen, look.selection, overrides)]
+        if doubt is not None
+    }
+    numbers = _numbers(threshold, entry)
+    if doubts:
+        return _disagreement(doubts, len(look.replicas), numbers)
+    hints = [_no_instance(threshold, entry, look), look.caveat]
+    text = f"{_evaluate(len(look.replicas), len(look.replicas))} {numbers}"
+    return Verdict("True", PROVEN, "; ".join(filter(None, [text, *hints])))
 
 
-def alert_state(
-    threshold: AlertThreshold, entry: Entry, seen: Observation | Blind, overrides: Overrides
-) -> str:
+def alert_state(threshold: AlertThreshold, entry: Entry, look: Look, overrides: Overrides) -> str:
     """The alert where the object governs it: firing if any instance is, else pending, inactive."""
-    if isinstance(seen, Blind):
+    if not look.answered:
         return UNKNOWN
     states = {
         sample.labels.get("alertstate", "")
+        for seen in _observations(look)
         for severity in threshold.spec.tiers
         for sample in _alerts(seen, threshold, severity)
         if overrides.govern(threshold, severity, entry.scope, sample.labels)
     }
     return next((state for state in ("firing", "pending") if state in states), "inactive")
+
+
+def _observations(look: Look) -> Iterator[Observation]:
+    return (seen for seen in look.replicas.values() if isinstance(seen, Observation))
+
+
+def _first_doubt(
+    threshold: AlertThreshold,
+    entry: Entry,
+    seen: Observation | Blind,
+    selection: Selection | None,
+    overrides: Overrides,
+) -> Verdict | None:
+    """What keeps one replica from proving the numbers."""
+    if isinstance(seen, Blind):
+        return Verdict("Unknown", seen.reason, seen.message)
+    doubts = _doubts(threshold, entry, seen, overrides)
+    doubt = next(doubts, None)
+    if doubt is not None and doubt.reason == NOT_SELECTED:
+        return Verdict(doubt.status, doubt.reason, _not_selected(doubt.message, selection))
+    return doubt
+
+
+#: Which of several replicas' doubts is told: the one that waiting doesn't cure first.
+_GRAVEST = (REJECTED, NOT_SELECTED, PROPAGATING)
+
+
+def _disagreement(doubts: Mapping[str, Verdict], replicas: int, numbers: str) -> Verdict:
+    """The gravest doubt, with the replica's name where there are several."""
+    name, doubt = min(doubts.items(), key=lambda item: (_gravity(item[1]), item[0]))
+    lagging = tuple(n for n, d in doubts.items() if d.reason in (PROPAGATING, NOT_SELECTED))
+    text = doubt.message
+    if replicas > 1 and text != ON_ITS_WAY:
+        evaluate = _evaluate(replicas - len(doubts), replicas)
+        text = f"{evaluate} {numbers}; {name}: {text}"
+    return Verdict(doubt.status, doubt.reason, text, lagging)
+
+
+def _gravity(doubt: Verdict) -> int:
+    return _GRAVEST.index(doubt.reason) if doubt.reason in _GRAVEST else len(_GRAVEST)
+
+
+def _evaluate(agreeing: int, replicas: int) -> str:
+    if replicas == 1:
+        return "Prometheus evaluates"
+    return f"{agreeing} of {replicas} replicas {'evaluates' if agreeing == 1 else 'evaluate'}"
+
+
+def _no_instance(threshold: AlertThreshold, entry: Entry, look: Look) -> str:
+    """A hint where the number is in force, and there is nothing that it governs."""
+    if not threshold.spec.match or entry.scope is None:
+        return ""
+    values = {
+        sample.labels.get(entry.scope, "")
+        for seen in _observations(look)
+        for (_, alert, _), samples in seen.in_force.items()
+        if alert == entry.name
+        for sample in samples
+    } - {""}
+    if threshold.spec.match[entry.scope] in values:
+        return ""
+    known = ", ".join(sorted(values)[:MOST_VALUES]) or "none yet"
+    more = ", ..." if len(values) > MOST_VALUES else ""
+    return f"no instance of the signal matches {threshold.scope} (there are: {known}{more})"
 
 
 def _alerts(seen: Observation, threshold: AlertThreshold, severity: Severity) -> Iterable[Sample]:
@@ -109,7 +184,7 @@ def _patient(doubt: Verdict, selection: Selection | None, age: timedelta) -> Ver
     if doubt.reason == NOT_SELECTED and selection is not None and selection.refusal:
         return doubt
     if doubt.reason in (PROPAGATING, NOT_SELECTED) and age < SAID_AFTER:
-        return Verdict("False", PROPAGATING, "on its way to Prometheus")
+        return Verdict("False", PROPAGATING, ON_ITS_WAY)
     if doubt.reason == NOT_SELECTED and age < SELECTED_WITHIN:
         return Verdict("False", PROPAGATING, "Prometheus hasn't loaded the rule yet")
     return doubt
@@ -131,9 +206,9 @@ def _rule_doubts(threshold: AlertThreshold, entry: Entry, seen: Observation) -> 
     group = threshold_group(threshold, entry)
     loaded = seen.groups.get(group["name"], ())
     if not loaded:
-        yield _not_selected(f"threshold-{threshold.name}", seen.selection)
+        yield Verdict("False", NOT_SELECTED, f"threshold-{threshold.name}")
     yield from _health_doubts(loaded)
-    if {_identity(rule) for rule in loaded} != {_wanted(rule) for rule in group["rules"]}:
+    if not _same_rules(loaded, group["rules"], {*_OURS, entry.scope or ""}):
         yield Verdict(
             "False", PROPAGATING, "Prometheus still evaluates another version of the rule"
         )
@@ -153,9 +228,9 @@ def _layer_doubts(
 ) -> Iterator[Verdict]:
     wanted = {"alert": entry.name, "severity": str(severity)}
     own = seen.layers_of(namespace)
-    rules = [rule for rule in own if (rule.name, rule.labels) == (record, wanted)]
+    rules = [rule for rule in own if rule.name == record and wanted.items() <= rule.labels.items()]
     if not rules:
-        yield _not_selected(f"of the chart with {entry.name}", seen.selection)
+        yield Verdict("False", NOT_SELECTED, f"of the chart with {entry.name}")
     yield from _health_doubts(rules)
 
 
@@ -227,19 +302,46 @@ def _own_series(wanted: _Number, threshold: AlertThreshold, seen: Observation) -
     return [s for s in samples if all(s.labels.get(k) == v for k, v in labels.items())]
 
 
-_Identity = tuple[str, str, frozenset[tuple[str, str]], float, float]
+def _same_rules(
+    loaded: Iterable[LoadedRule], wanted: Iterable[Mapping[str, Any]], own: Collection[str]
+) -> bool:
+    """Whether what is loaded is what we wrote; what others added to it is theirs.
 
-
-def _identity(rule: LoadedRule) -> _Identity:
-    return rule.name, rule.expr, frozenset(rule.labels.items()), rule.waits, rule.lasts
-
-
-def _wanted(rule: Mapping[str, Any]) -> _Identity:
-    name = rule.get("record") or rule["alert"]
-    waits, lasts = (
-        duration(rule.get(time, "0s")).total_seconds() for time in ("for", "keep_firing_for")
+    ``enforcedNamespaceLabel`` and the like add a label, and a matcher to each selector.
+    """
+    rules, wishes = list(loaded), list(wanted)
+    return all(any(_fulfils(rule, wish, own) for rule in rules) for wish in wishes) and all(
+        any(_fulfils(rule, wish, own) for wish in wishes) for rule in rules
     )
-    return name, normal_form(rule["expr"]), frozenset(rule["labels"].items()), waits, lasts
+
+
+def _fulfils(rule: LoadedRule, wanted: Mapping[str, Any], own: Collection[str]) -> bool:
+    waits, lasts = (
+        duration(wanted.get(time, "0s")).total_seconds() for time in ("for", "keep_firing_for")
+    )
+    labels = {name: value for name, value in rule.labels.items() if name in own}
+    return (
+        rule.name == (wanted.get("record") or wanted["alert"])
+        and (rule.waits, rule.lasts) == (waits, lasts)
+        and labels == wanted["labels"]
+        and narrows(rule.expr, wanted["expr"], own)
+    )
+
+
+#: Labels of our own series and matchers; others say which replica or cluster a sample is of.
+_OURS = frozenset(
+    (
+        "__name__",
+        "alert",
+        "alertname",
+        "alertstate",
+        "namespace",
+        "severity",
+        "source",
+        RULE,
+        SHADOW,
+    )
+)
 
 
 def _still(wanted: _Number, wrong: list[Sample], scope: str | None) -> str:
@@ -247,6 +349,8 @@ def _still(wanted: _Number, wrong: list[Sample], scope: str | None) -> str:
     if not wrong:
         return f"Prometheus has no number for {severity} yet, {value} is on its way"
     where = f" for {scope}={wrong[0].labels.get(scope, '')}" if scope else ""
+    if added := {k: v for k, v in wrong[0].labels.items() if k not in {*_OURS, scope}}:
+        where += f" ({', '.join(f'{key}={value}' for key, value in sorted(added.items()))})"
     return f"Prometheus still has {wrong[0].value:g} for {severity}{where}, not {value}"
 
 
@@ -269,9 +373,8 @@ _TAKEN = (
 )
 
 
-def _not_selected(which: str, selection: Selection | None) -> Verdict:
+def _not_selected(which: str, selection: Selection | None) -> str:
     who, why = "Prometheus", _PROBABLY
     if selection is not None:
         who, why = f"Prometheus {selection.prometheus}", selection.refusal or _TAKEN
-    text = f"{who} hasn't loaded the PrometheusRule {which}: {why}"
-    return Verdict("False", NOT_SELECTED, text)
+    return f"{who} hasn't loaded the PrometheusRule {which}: {why}"

@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
+from threshold_operator.evidence.access import PrometheusError
 from threshold_operator.evidence.preview import Question, Report, Stage, milliseconds
-from threshold_operator.evidence.prometheus import PrometheusError
 from threshold_operator.promql.series import INTERVAL
 
 #: Prometheus answers no more points of one series than these.

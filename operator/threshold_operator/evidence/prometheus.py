@@ -1,13 +1,13 @@
-"""Asks Prometheus what it evaluates: three requests for a whole namespace, however many objects."""
+"""Asks one replica of Prometheus what it evaluates: three requests for a whole namespace."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
-
+from threshold_operator.evidence.access import Access, PrometheusError
 from threshold_operator.evidence.observation import LoadedRule, Observation, Sample, normal_form
 from threshold_operator.promql.series import (
     EFFECTIVE,
@@ -25,21 +25,29 @@ TIMEOUT_SECONDS = 5.0
 _NEVER = "0001-01-01T00:00:00Z"
 
 
-class PrometheusError(Exception):
-    """Prometheus gave no answer that can be used; it may the next time."""
+@dataclass(frozen=True)
+class Address:
+    """Where one replica answers.
+
+    ``ruler`` is the API of what evaluates rules where another program answers queries (Thanos);
+    ``server_name`` is in its certificate where the URL has an IP address.
+    """
+
+    name: str
+    url: str
+    ruler: str = ""
+    server_name: str = ""
 
 
-class Prometheus:
-    """The HTTP API of one Prometheus, for one namespace's thresholds of these alerts."""
+class PrometheusReader:
+    """The HTTP API of one replica, for one namespace's thresholds of these alerts."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, url: str, namespace: str, alerts: Iterable[str]
+        self, access: Access, address: Address, namespace: str, alerts: Iterable[str]
     ) -> None:
-        self._session = session
+        self._access, self._address, self._namespace = access, address, namespace
         self._rules = [("exclude_alerts", "true")]
         self._rules += [("rule_name[]", name) for name in (*_RECORDS, *alerts)]
-        self._api = url.rstrip("/") + "/api/v1/"
-        self._namespace = namespace
 
     async def observe(self) -> Observation:
         """One look.
@@ -71,14 +79,12 @@ class Prometheus:
 
         :raises PrometheusError: there was none, or no success.
         """
-        try:
-            async with self._session.get(self._api + path, params=params) as response:
-                answer = await response.json()
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise PrometheusError(f"{path}: {str(error) or type(error).__name__}") from error
+        base = (path == "rules" and self._address.ruler) or self._address.url
+        url = f"{base.rstrip('/')}/api/v1/{path}"
+        status, answer = await self._access.get(url, params, self._address.server_name)
         if not isinstance(answer, dict) or answer.get("status") != "success":
             what = answer.get("error") if isinstance(answer, dict) else "not what its API promises"
-            raise PrometheusError(f"{path}: HTTP {response.status}, {what}")
+            raise PrometheusError(f"{path}: HTTP {status}, {what}")
         return answer.get("data")
 
 

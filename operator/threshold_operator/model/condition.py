@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 PROPAGATING = "Propagating"
@@ -11,6 +11,7 @@ NOT_SELECTED = "NotSelected"
 REJECTED = "Rejected"
 EXPIRED = "Expired"
 UNREACHABLE = "PrometheusUnreachable"
+UNAUTHORIZED = "PrometheusUnauthorized"
 NOT_CONFIGURED = "PrometheusNotConfigured"
 PREVIEW = "Preview"
 PROVEN = "Effective"
@@ -20,16 +21,20 @@ UNKNOWN = "unknown"
 
 #: These may be over in a moment (a restart of Prometheus, a replica that lags behind): an object
 #: that was proven stays so for a while.
-PASSING = {PROPAGATING, NOT_SELECTED, UNREACHABLE}
+PASSING = {PROPAGATING, NOT_SELECTED, UNREACHABLE, UNAUTHORIZED}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the condition Effective says: status is True, False or Unknown."""
+    """What the condition Effective says: status is True, False or Unknown.
+
+    ``lagging`` names the replicas of Prometheus that have yet to load the rule.
+    """
 
     status: str
     reason: str
     message: str
+    lagging: tuple[str, ...] = field(default=(), compare=False)
 
 
 def condition_of(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:

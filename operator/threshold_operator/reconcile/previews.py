@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from threshold_operator.cluster.status import Status
+from threshold_operator.evidence.access import PrometheusError
 from threshold_operator.evidence.history import TooMuchError
 from threshold_operator.evidence.preview import (
     Outcome,
@@ -25,7 +26,6 @@ from threshold_operator.evidence.preview import (
     question,
     window,
 )
-from threshold_operator.evidence.prometheus import PrometheusError
 from threshold_operator.model.catalogue import Catalogue
 from threshold_operator.model.precedence import Decision
 from threshold_operator.model.threshold import AlertThreshold, at_milliseconds

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Protocol
 
-from threshold_operator.evidence.observation import Blind, Observation
-from threshold_operator.evidence.prometheus import PrometheusError
+from threshold_operator.evidence.observation import Blind, Look
 from threshold_operator.model.condition import NOT_CONFIGURED, UNREACHABLE
 
 log = logging.getLogger(__name__)
@@ -17,25 +17,35 @@ CALM_SECONDS = 30.0
 
 
 class Witness(Protocol):
-    """What we need of Prometheus."""
+    """What the probe needs of Prometheus."""
 
-    async def observe(self) -> Observation:
-        """One look."""
+    async def look(self) -> Look:
+        """One look at every replica; one that can't be asked is Blind."""
+        ...
+
+
+class Hurry(Protocol):
+    """What brings rules to Prometheus' pods sooner."""
+
+    async def hurry(self, pods: Iterable[str]) -> None:
+        """Bring them to these pods now."""
         ...
 
 
 class Probe:
-    """Looks often while something is awaited, and ever less often while nobody answers."""
+    """Looks often while something is awaited, and ever less often while no replica answers."""
 
-    def __init__(self, witness: Witness | None, started: float) -> None:
-        self._witness = witness
+    def __init__(
+        self, witness: Witness | None, started: float, kubelets: Hurry | None = None
+    ) -> None:
+        self._witness, self._kubelets = witness, kubelets
         self._failures = 0
         self._looked_at = float("-inf")
         self._answered_at = started if witness is not None else float("-inf")
-        self.seen: Observation | Blind = Blind(UNREACHABLE, "not asked yet")
+        self.seen = Look.blind(UNREACHABLE, "not asked yet")
         if witness is None:
-            text = "operator.prometheusUrl is empty, so nobody can say what is in force"
-            self.seen = Blind(NOT_CONFIGURED, text)
+            text = "operator.prometheusUrl is empty, so the number in force can't be asked for"
+            self.seen = Look.blind(NOT_CONFIGURED, text)
 
     def due(self, *, eager: bool) -> float:
         """The monotonic time of the next look."""
@@ -48,15 +58,21 @@ class Probe:
         """Seconds without an answer; a new operator counts from its start."""
         return now - self._answered_at
 
+    async def hurry(self, replicas: Iterable[str]) -> None:
+        """Bring the rules to replicas that lag, where that is possible."""
+        if self._kubelets is not None:
+            await self._kubelets.hurry(replicas)
+
     async def look(self, now: float) -> None:
-        """Ask; what went wrong becomes what was seen."""
+        """Ask every replica once."""
         if self._witness is None:
             return
-        try:
-            self.seen = await self._witness.observe()
+        self.seen = await self._witness.look()
+        if self.seen.answered:
             self._failures, self._answered_at = 0, now
-        except PrometheusError as error:
+        else:
             self._failures += 1
-            self.seen = Blind(UNREACHABLE, f"Prometheus can't be asked: {error}")
-            log.warning("%s", self.seen.message)
         self._looked_at = now
+        for name, seen in self.seen.replicas.items():
+            if isinstance(seen, Blind):
+                log.warning("%s: %s", name, seen.message)

@@ -22,17 +22,20 @@ from prometheus_client import CollectorRegistry
 from threshold_operator.cluster.api import Kube
 from threshold_operator.cluster.lease import Election
 from threshold_operator.cluster.objects import MANAGER, rule_labels
-from threshold_operator.cluster.store import Namespaces, Store
+from threshold_operator.cluster.store import Namespaces
+from threshold_operator.evidence.access import Access
 from threshold_operator.evidence.history import History
-from threshold_operator.evidence.prometheus import Prometheus
+from threshold_operator.evidence.prometheus import Address, PrometheusReader
 from threshold_operator.model.catalogue import Catalogue
 from threshold_operator.reconcile.extra_alerts import OwnRule, settle
 from threshold_operator.reconcile.extra_entries import OwnAlerts, read, with_own
 from threshold_operator.reconcile.handlers import watch
 from threshold_operator.reconcile.informer import Informer
+from threshold_operator.reconcile.kubelets import Kubelets
 from threshold_operator.reconcile.previews import Previews
-from threshold_operator.reconcile.probe import Probe, Witness
-from threshold_operator.reconcile.selected import Selected
+from threshold_operator.reconcile.probe import Probe
+from threshold_operator.reconcile.prometheuses import Discovered, Named
+from threshold_operator.reconcile.witness import EveryReplica
 from threshold_operator.reconcile.worker import Reconciler
 from threshold_operator.settings import Settings
 from threshold_operator.supervision import Supervisor, TaskEndedError, supervise
@@ -95,9 +98,11 @@ class Operator:
         self._namespaces = Namespaces(settings.namespace)
         self.health, self.metrics = Health(), Metrics(CollectorRegistry())
         self._informer = Informer(kube, self._namespaces, self.health, self.metrics)
-        prometheus = self._prometheus(settings.namespace)
+        self._access = Access(session, settings.prometheus_access, settings.prometheus_proxy)
+        self._replicas = replicas(settings, kube)
+        self._kubelets = self._touching() if isinstance(self._replicas, Discovered) else None
         # One for all namespaces: it asks Prometheus one thing at a time.
-        self._past = History(prometheus) if prometheus else None
+        self._past = self._history() if settings.prometheus_url else None
         self.metrics.leader.set_function(lambda: election.leading)
         self.metrics.queue.set_function(self._namespaces.waiting)
 
@@ -149,7 +154,7 @@ class Operator:
         reconciler = Reconciler(
             namespace,
             self._kube.within(namespace, self._election.permit),
-            Probe(self._witness(namespace, store), started=time.monotonic()),
+            Probe(self._witness(namespace), time.monotonic(), self._kubelets),
             self._catalogue,
             store,
             self._settings.rule_labels,
@@ -159,13 +164,32 @@ class Operator:
         )
         await supervise({"the turns": reconciler.run(), "the previews": previews.run()})
 
-    def _witness(self, namespace: str, store: Store) -> Witness | None:
-        prometheus, selects = self._prometheus(namespace), self._settings.prometheus_object
-        if prometheus is None or not selects:
-            return prometheus
-        labels = rule_labels(self._settings.rule_labels)
-        return Selected(prometheus, self._kube, selects, namespace, store.rules, labels)
+    def _witness(self, namespace: str) -> EveryReplica | None:
+        if self._replicas is None:
+            return None
+        alerts = [entry.name for entry in self._catalogue]
+        return EveryReplica(self._replicas, self._access, namespace, alerts)
 
-    def _prometheus(self, namespace: str) -> Prometheus | None:
-        url, alerts = self._settings.prometheus_url, [entry.name for entry in self._catalogue]
-        return Prometheus(self._session, url, namespace, alerts) if url else None
+    def _touching(self) -> Kubelets | None:
+        where, _, _ = self._settings.prometheus_object.partition("/")
+        return Kubelets(self._kube, where) if self._settings.touch_pods else None
+
+    def _history(self) -> History:
+        address = Address("Prometheus", self._settings.prometheus_url)
+        return History(PrometheusReader(self._access, address, self._settings.namespace, ()))
+
+
+def replicas(settings: Settings, kube: Kube) -> Named | Discovered | None:
+    """How the replicas of Prometheus are known: by name, else by its object, else one URL."""
+    url, rulers = settings.prometheus_url, settings.ruler_urls
+    if rulers:
+        return Named(tuple(Address(ruler, url or ruler, ruler=ruler) for ruler in rulers))
+    if settings.prometheus_urls:
+        return Named(tuple(Address(each, each) for each in settings.prometheus_urls))
+    if not url:
+        return None
+    fallback = Address("Prometheus", url)
+    if not settings.prometheus_object:
+        return Named((fallback,))
+    labels = rule_labels(settings.rule_labels)
+    return Discovered(kube, settings.prometheus_object, fallback, labels)

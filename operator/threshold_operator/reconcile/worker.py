@@ -12,7 +12,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from threshold_operator.cluster.api import GoneError, KubeError
@@ -57,6 +57,8 @@ GATHER_SECONDS = 0.1
 IDLE_SECONDS = 60.0
 #: How long a proof outlives its last repetition: a restart of Prometheus is no news.
 PROOF_SECONDS = 60.0
+#: A rule that takes longer is held up by something that no hurry cures.
+HURRY_WITHIN = timedelta(minutes=5)
 #: Writes under way at once: enough to keep the API server busy, too few to be throttled.
 CONCURRENCY = 8
 
@@ -110,6 +112,8 @@ class Reconciler:
         #: By name: the object and generation last proven, and when.
         self._proven: dict[str, tuple[str, int, float]] = {}
         self._waiting: set[str] = set()
+        #: Replicas of Prometheus that have yet to load a rule which was written lately.
+        self._lagging: set[str] = set()
         self._states: dict[str, str] = {}
         #: What we last wrote of each rule, and the version that the API server made of it.
         self._written: dict[str, tuple[Manifest, str]] = {}
@@ -123,7 +127,9 @@ class Reconciler:
     async def turn(self) -> None:
         """Bring everything that may be out of line back in line."""
         if self._store.complete:  # else a newer object might pass for the older one
+            self._lagging.clear()
             await self._reconcile_all(await self._names())
+            await self._probe.hurry(self._lagging)
             self._metrics.ended(self._namespace, well=not self._backoff)
         else:
             self._store.changed.clear()  # the list is waited for, nothing else
@@ -299,6 +305,8 @@ class Reconciler:
         )
         if verdict.reason == PROPAGATING:
             self._waiting.add(decision.name)
+            if self._now() - self._applied(decision.name) < HURRY_WITHIN:
+                self._lagging.update(verdict.lagging)
         if verdict.status == "True":
             self._note_proof(decision, before)
         elif verdict.reason in PASSING and self._proof_holds(decision, before):

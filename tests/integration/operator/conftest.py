@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -225,8 +226,8 @@ class Proxied:
     proxy: Proxy
     begin: Callable[..., Operator]
 
-    def start(self, served: str = "", prometheus_url: str = "") -> Operator:
-        return self.begin(prometheus_url, through=self.proxy.url, served=served)
+    def start(self, served: str = "", prometheus_url: str = "", **more: str) -> Operator:
+        return self.begin(prometheus_url, through=self.proxy.url, served=served, **more)
 
 
 @pytest.fixture
@@ -243,15 +244,36 @@ def behind_a_proxy(desk: Desk, folder: Path) -> Iterator[Proxied]:
 
 @pytest.fixture
 def select(server: ApiServer) -> Iterator[Callable[..., None]]:
-    """Says what the Prometheus object selects; it exists from then on until the test ends."""
+    """Says what the Prometheus object selects, and which pods it has; until the test ends."""
 
-    def become(**spec: Any) -> None:
+    def become(*replicas: Monitoring, **spec: Any) -> None:
         meta = {"name": PROMETHEUS, "namespace": MONITORING}
         head = {"apiVersion": "monitoring.coreos.com/v1", "kind": "Prometheus", "metadata": meta}
-        server.apply(MONITORING, {**head, "spec": spec})
+        server.apply(MONITORING, {**head, "spec": {**spec, "replicas": len(replicas)}})
+        for number, replica in enumerate(replicas):
+            run_pod(server, f"prometheus-{number}", replica)
 
     yield become
     server.kubectl(MONITORING, "delete", "prometheus", PROMETHEUS, "--ignore-not-found")
+    server.kubectl(MONITORING, "delete", "pods", "--all", "--force", "--grace-period=0")
+
+
+def run_pod(server: ApiServer, name: str, replica: Monitoring) -> None:
+    """A pod as prometheus-operator and the kubelet make it, whose address is the process's."""
+    port = {"name": "web", "containerPort": replica.port}
+    labels = {"operator.prometheus.io/name": PROMETHEUS}
+    container = {"name": "prometheus", "image": "prometheus", "ports": [port]}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"containers": [container], "automountServiceAccountToken": False},
+    }
+    server.apply(MONITORING, pod)
+    status = json.dumps({"status": {"podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}})
+    server.kubectl(
+        MONITORING, "patch", "pod", name, "--subresource=status", "--type=merge", "-p", status
+    )
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ class Monitoring:
     def __init__(self, folder: Path, metrics: dict[str, float], target: str, port: int) -> None:
         program = shutil.which("prometheus")
         assert program, "Prometheus is missing: `make integration` installs it"
-        self.url = f"http://127.0.0.1:{port}"
+        self.port, self.url = port, f"http://127.0.0.1:{port}"
         self.metrics = metrics
         self.rules = folder / "rules"
         self.rules.mkdir()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.integration.operator.conftest import SOON, Desk, Operator
@@ -33,6 +34,15 @@ def deliver(desk: Desk, prometheus: Monitoring) -> None:
 
 def wait_effective(desk: Desk, name: str) -> None:
     desk.wait_condition(name, "Effective", "True", "Effective")
+
+
+def wait_message(desk: Desk, name: str, part: str) -> dict[str, Any]:
+    """The condition Effective, once its message holds this."""
+    return eventually(
+        lambda: desk.condition(name, "Effective"),
+        lambda found: part in found["message"],
+        within=SOON,
+    )
 
 
 def in_force(prometheus: Monitoring) -> list[float]:
@@ -141,7 +151,7 @@ def test_a_rule_that_prometheus_cannot_evaluate_is_rejected_in_its_own_words(
 def test_the_labels_that_prometheus_selects_are_named_where_a_rule_lacks_them(
     desk: Desk, start: Start, prometheus: Monitoring, select: Callable[..., None]
 ) -> None:
-    select(ruleSelector={"matchLabels": {"release": "other"}}, ruleNamespaceSelector={})
+    select(prometheus, ruleSelector={"matchLabels": {"release": "other"}}, ruleNamespaceSelector={})
     start(prometheus.url)
     desk.apply("tsla", ALERT, match={"symbol": "TSLA"}, critical={"threshold": 0.03})
     said = desk.wait_condition("tsla", "Effective", "False", "NotSelected")
@@ -294,3 +304,54 @@ def test_prometheus_that_comes_late_is_found_without_a_restart(
         wait_effective(desk, "tsla")
     assert operator.process.poll() is None
     assert operator.get("/healthz").status_code == 200
+
+
+def test_row_1_effective_waits_for_every_replica_and_names_the_one_that_lags(
+    desk: Desk,
+    start: Start,
+    prometheus: Monitoring,
+    select: Callable[..., None],
+    tmp_path: Path,
+) -> None:
+    """As where the config reloader of one replica has stopped; in turn of each."""
+    (tmp_path / "second").mkdir()
+    with running_prometheus(tmp_path / "second", desk.namespace) as second:
+        select(prometheus, second, ruleSelector={}, ruleNamespaceSelector={})
+        start(prometheus.url)
+        for number, (quick, stale) in enumerate([(prometheus, second), (second, prometheus)]):
+            wanted = 0.03 + number / 100
+            desk.apply("tsla", ALERT, match={"symbol": "TSLA"}, critical={"threshold": wanted})
+            desk.wait_condition("tsla", "Effective", "False", "Propagating")
+            deliver(desk, quick)
+            lagging = f"prometheus-{(stale is second):d}"
+            said = wait_message(desk, "tsla", lagging)
+            assert (said["status"], said["reason"]) == ("False", "Propagating")
+            assert said["message"].startswith(f"1 of 2 replicas evaluates critical {wanted};")
+            deliver(desk, stale)
+            wait_effective(desk, "tsla")
+            said = desk.condition("tsla", "Effective")
+            assert said["message"] == f"2 of 2 replicas evaluate critical {wanted}"
+
+
+def test_a_pod_of_prometheus_is_touched_while_a_rule_is_on_its_way_and_not_afterwards(
+    desk: Desk, start: Start, prometheus: Monitoring, select: Callable[..., None]
+) -> None:
+    select(prometheus, ruleSelector={}, ruleNamespaceSelector={})
+    start(prometheus.url, THRESHOLDS_TOUCH_PODS="true")
+
+    def pod() -> dict[str, Any]:
+        meta: dict[str, Any] = desk.server.get("monitoring", "pod", "prometheus-0")["metadata"]
+        return meta
+
+    def touched() -> str:
+        return str(pod().get("annotations", {}).get("stocks-fastapi.io/rules-awaited"))
+
+    assert touched() == "None"
+    desk.apply("tsla", ALERT, match={"symbol": "TSLA"}, critical={"threshold": 0.03})
+    eventually(touched, lambda value: value != "None", within=SOON)
+    deliver(desk, prometheus)
+    wait_effective(desk, "tsla")
+    before = pod()
+    desk.apply("aapl", ALERT, match={"symbol": "AAPL"}, mode="Preview", critical={"threshold": 1})
+    desk.wait_condition("aapl", "Accepted", "True", "Accepted")
+    assert pod() == before

@@ -15,9 +15,10 @@ from tests.integration.operator.monitoring import CATALOGUE, Monitoring, exporte
 from tests.ports import free_ports
 from tests.waiting import eventually
 
+from threshold_operator.evidence.access import Access
 from threshold_operator.evidence.history import History
 from threshold_operator.evidence.preview import Report, in_force, question
-from threshold_operator.evidence.prometheus import Prometheus
+from threshold_operator.evidence.prometheus import Address, PrometheusReader
 from threshold_operator.evidence.replay import Episode
 from threshold_operator.model.catalogue import Entry, Signal, TierDefaults
 from threshold_operator.model.threshold import API_VERSION, KIND, AlertThreshold, Severity
@@ -126,7 +127,8 @@ class Past:
         now = datetime.fromtimestamp(self.end / 1000, UTC)
         others = [o for o in in_force(OBJECTS, now) if o is not threshold]
         async with aiohttp.ClientSession() as session:
-            prometheus = Prometheus(session, self.monitoring.url, NAMESPACE, alerts=())
+            address = Address("Prometheus", self.monitoring.url)
+            prometheus = PrometheusReader(Access(session), address, NAMESPACE, alerts=())
             return await History(prometheus, INTERVAL).preview(
                 question(threshold, ENTRY, others), SECONDS * 1000, self.end
             )

@@ -26,8 +26,12 @@ def test_every_right_is_used_and_none_is_missing(
 ) -> None:
     if served:
         cluster_wide(desk)
-    select(ruleSelector={}, ruleNamespaceSelector={"matchLabels": {"team": "desk"}})
-    operator = proxied.start(served, prometheus.url)
+    select(prometheus, ruleSelector={}, ruleNamespaceSelector={})
+    operator = proxied.start(served, prometheus.url, THRESHOLDS_TOUCH_PODS="true")
+    desk.apply("hurried", PNL, critical={"threshold": 0.05})
+    touch = ("pods/status", "patch")
+    eventually(lambda: rights_used(proxied.proxy.requests), lambda used: touch in used, within=SOON)
+    select(prometheus, ruleSelector={}, ruleNamespaceSelector={"matchLabels": {"team": "desk"}})
     live_a_life(desk)
     used = eventually(
         lambda: rights_used(proxied.proxy.requests),

@@ -232,13 +232,11 @@ def test_the_operator_may_read_the_prometheus_object_that_is_named(helm: Helm) -
     manifests = helm.render(*named)
     role = only(manifests, "Role", "stocks-operator.stocks")
     assert role["metadata"]["namespace"] == "obs"
-    assert role["rules"] == [
-        {
-            "apiGroups": ["monitoring.coreos.com"],
-            "resources": ["prometheuses"],
-            "resourceNames": ["main"],
-            "verbs": ["get"],
-        }
+    rights = [(rule["resources"], rule["verbs"]) for rule in role["rules"]]
+    assert rights == [
+        (["prometheuses"], ["list"]),
+        (["pods"], ["list"]),
+        (["pods/status"], ["patch"]),
     ]
     binding = only(manifests, "RoleBinding", "stocks-operator.stocks")
     assert binding["metadata"]["namespace"] == "obs"
@@ -255,6 +253,94 @@ def test_without_a_prometheus_object_it_may_read_none(helm: Helm, setting: str) 
     roles = [manifest for manifest in manifests if manifest["kind"] in ("Role", "RoleBinding")]
     assert {role["metadata"]["namespace"] for role in roles} == {"stocks"}
     assert "namespaces" not in str([role.get("rules") for role in roles])
+
+
+def test_where_pods_are_not_to_be_touched_there_is_no_right_to(helm: Helm) -> None:
+    manifests = helm.render("operator.touchPods=false")
+    role = only(manifests, "Role", "stocks-operator.stocks")
+    assert "pods/status" not in str(role["rules"])
+    assert environment(manifests, "stocks-operator")["THRESHOLDS_TOUCH_PODS"] == "false"
+
+
+ACCESS = {
+    "a token": (
+        ["token.secret=prom"],
+        [{"secret": {"name": "prom", "items": [{"key": "token", "path": "token"}]}}],
+    ),
+    "the pod's own token": (
+        ["serviceAccountToken=true"],
+        [{"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}}],
+    ),
+    "a header": (
+        ["headers.X-Scope-OrgID.secret=mimir", "headers.X-Scope-OrgID.key=tenant"],
+        [
+            {
+                "secret": {
+                    "name": "mimir",
+                    "items": [{"key": "tenant", "path": "headers/X-Scope-OrgID"}],
+                }
+            }
+        ],
+    ),
+    "an authority of its own": (
+        ["ca.secret=ca"],
+        [{"secret": {"name": "ca", "items": [{"key": "ca.crt", "path": "ca.crt"}]}}],
+    ),
+    "a client certificate": (
+        ["clientCertificate.secret=mtls"],
+        [
+            {
+                "secret": {
+                    "name": "mtls",
+                    "items": [
+                        {"key": "tls.crt", "path": "tls.crt"},
+                        {"key": "tls.key", "path": "tls.key"},
+                    ],
+                }
+            }
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("settings", "sources"), ACCESS.values(), ids=ACCESS)
+def test_row_g_the_operator_reaches_prometheus_by(
+    helm: Helm, settings: list[str], sources: list[Manifest]
+) -> None:
+    manifests = helm.render(*(f"operator.prometheusAccess.{setting}" for setting in settings))
+    pod = pod_specs(manifests)["stocks-operator"]
+    (volume,) = (v for v in pod["volumes"] if v["name"] == "prometheus-access")
+    assert volume["projected"]["sources"] == sources
+    mounts = pod["containers"][0]["volumeMounts"]
+    assert {
+        "name": "prometheus-access",
+        "mountPath": "/etc/prometheus-access",
+        "readOnly": True,
+    } in mounts
+    operator = environment(manifests, "stocks-operator")
+    assert operator["THRESHOLDS_PROMETHEUS_ACCESS"] == "/etc/prometheus-access"
+
+
+def test_row_g_without_credentials_nothing_is_mounted(helm: Helm) -> None:
+    manifests = helm.render("operator.prometheusAccess.proxyUrl=http://proxy:3128")
+    operator = environment(manifests, "stocks-operator")
+    assert operator["THRESHOLDS_PROMETHEUS_PROXY"] == "http://proxy:3128"
+    assert "THRESHOLDS_PROMETHEUS_ACCESS" not in operator
+
+
+def test_row_g_two_tokens_are_refused(helm: Helm) -> None:
+    both = ("serviceAccountToken=true", "token.secret=prom")
+    said = helm.refusal(*(f"operator.prometheusAccess.{setting}" for setting in both))
+    assert "token" in said
+
+
+def test_replicas_may_be_named_one_by_one(helm: Helm) -> None:
+    manifests = helm.render(
+        "operator.prometheusUrls={http://a:9090,http://b:9090}", "operator.rulerUrls={http://r:1}"
+    )
+    operator = environment(manifests, "stocks-operator")
+    assert operator["THRESHOLDS_PROMETHEUS_URLS"] == "http://a:9090,http://b:9090"
+    assert operator["THRESHOLDS_RULER_URLS"] == "http://r:1"
 
 
 def test_two_releases_share_no_name_but_the_crd(helm: Helm) -> None:

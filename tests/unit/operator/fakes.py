@@ -14,10 +14,11 @@ from tests.unit.operator.objects import CATALOGUE, NAMESPACE, NOW
 from threshold_operator.cluster.api import GoneError, KubeError
 from threshold_operator.cluster.objects import MANAGER
 from threshold_operator.cluster.store import Namespaces
-from threshold_operator.evidence.observation import Observation
+from threshold_operator.evidence.access import PrometheusError
+from threshold_operator.evidence.observation import Look, Observation
 from threshold_operator.evidence.preview import Outcome, Question, Report
-from threshold_operator.evidence.prometheus import PrometheusError
 from threshold_operator.evidence.replay import Episode
+from threshold_operator.model.condition import UNREACHABLE
 from threshold_operator.reconcile.informer import Informer
 from threshold_operator.reconcile.previews import Previews
 from threshold_operator.reconcile.probe import Probe
@@ -131,11 +132,12 @@ class FakePrometheus:
         self.seen: Observation | None = Observation()
         self.looks = 0
 
-    async def observe(self) -> Observation:
+    async def look(self) -> Look:
         self.looks += 1
         if self.seen is None:
-            raise PrometheusError("no answer within 5 s")
-        return self.seen
+            text = "Prometheus can't be asked: no answer within 5 s"
+            return Look.blind(UNREACHABLE, text)
+        return Look({"Prometheus": self.seen})
 
 
 class FakePast:

@@ -13,8 +13,11 @@ from threshold_operator.evidence.effect import alert_state, judge
 from threshold_operator.evidence.observation import (
     Blind,
     LoadedRule,
+    Look,
     Observation,
     Sample,
+    Samples,
+    narrows,
     normal_form,
 )
 from threshold_operator.evidence.selectors import Selection
@@ -103,16 +106,22 @@ def known(*objects: AlertThreshold, now: datetime = NOW) -> Overrides:
     return overrides
 
 
+def alone(seen: Observation | Blind, selection: Selection | None = None) -> Look:
+    """A Prometheus of one replica."""
+    return Look({"prometheus-0": seen}, selection)
+
+
 def verdict(
     which: AlertThreshold,
-    seen: Observation | Blind,
+    seen: Observation | Blind | Look,
     *others: AlertThreshold,
     applied: timedelta = timedelta(seconds=60),
     later: timedelta = timedelta(),
 ) -> Verdict:
     now = NOW + later
     overrides = known(which, *others, now=now)
-    return judge(which, ENTRY, seen, overrides, applied=NOW - applied, now=now)
+    look = seen if isinstance(seen, Look) else alone(seen)
+    return judge(which, ENTRY, look, overrides, applied=NOW - applied, now=now)
 
 
 Change = Callable[[Observation], Observation]
@@ -222,7 +231,9 @@ def test_a_preview_is_never_in_force() -> None:
 
 def test_what_prometheus_operator_rejects_is_rejected_whatever_prometheus_says() -> None:
     overrides = known(TSLA)
-    said = judge(TSLA, ENTRY, perfect(TSLA), overrides, applied=NOW, now=NOW, rejected="bad expr")
+    said = judge(
+        TSLA, ENTRY, alone(perfect(TSLA)), overrides, applied=NOW, now=NOW, rejected="bad expr"
+    )
     assert said == Verdict("False", "Rejected", "bad expr")
 
 
@@ -365,7 +376,7 @@ def test_a_group_that_never_comes_was_not_selected(case: str) -> None:
 def test_what_the_selectors_refuse_is_said_at_once_in_their_words(case: str) -> None:
     change, _, _ = DOUBTS[case]
     refused = Selection("monitoring/main", "its ruleSelector wants release=other")
-    seen = replace(change(perfect(TSLA)), selection=refused)
+    seen = alone(change(perfect(TSLA)), refused)
     said = verdict(TSLA, seen, applied=timedelta())
     assert (said.status, said.reason) == ("False", "NotSelected")
     assert said.message.startswith("Prometheus monitoring/main hasn't loaded the PrometheusRule")
@@ -373,7 +384,7 @@ def test_what_the_selectors_refuse_is_said_at_once_in_their_words(case: str) -> 
 
 
 def test_what_the_selectors_take_is_awaited_and_then_sought_elsewhere() -> None:
-    seen = replace(perfect(TSLA), groups={}, selection=Selection("monitoring/main"))
+    seen = alone(replace(perfect(TSLA), groups={}), Selection("monitoring/main"))
     assert verdict(TSLA, seen).reason == "Propagating"
     said = verdict(TSLA, seen, applied=timedelta(minutes=3))
     assert said.reason == "NotSelected"
@@ -429,16 +440,16 @@ def test_the_state_is_that_of_the_instances_it_governs(
 ) -> None:
     samples = tuple(sample(1, symbol=symbol, alertstate=state) for symbol, state in alerts)
     seen = Observation(alerts={CRITICAL: samples})
-    assert alert_state(TSLA, ENTRY, seen, known(TSLA)) == state
+    assert alert_state(TSLA, ENTRY, alone(seen), known(TSLA)) == state
 
 
 def test_the_state_of_a_wide_object_leaves_out_what_a_scoped_one_governs() -> None:
     firing = sample(1, symbol="TSLA", alertstate="firing")
     seen = Observation(alerts={CRITICAL: (firing,)})
-    alone = known(WIDE)
+    only = known(WIDE)
     both = known(WIDE, TSLA)
-    assert alert_state(WIDE, ENTRY, seen, alone) == "firing"
-    assert alert_state(WIDE, ENTRY, seen, both) == "inactive"
+    assert alert_state(WIDE, ENTRY, alone(seen), only) == "firing"
+    assert alert_state(WIDE, ENTRY, alone(seen), both) == "inactive"
 
 
 def test_a_scoped_object_that_went_or_expired_governs_nothing() -> None:
@@ -446,9 +457,9 @@ def test_a_scoped_object_that_went_or_expired_governs_nothing() -> None:
     seen = Observation(alerts={CRITICAL: (firing,)})
     overrides = known(WIDE, TSLA)
     overrides.note(TSLA.name, in_force(TSLA), NOW)
-    assert alert_state(WIDE, ENTRY, seen, overrides) == "inactive"
+    assert alert_state(WIDE, ENTRY, alone(seen), overrides) == "inactive"
     overrides.note(TSLA.name, None, NOW)
-    assert alert_state(WIDE, ENTRY, seen, overrides) == "firing"
+    assert alert_state(WIDE, ENTRY, alone(seen), overrides) == "firing"
 
 
 def test_the_state_of_a_shadow_is_that_of_its_own_alert() -> None:
@@ -461,7 +472,7 @@ def test_the_state_of_a_shadow_is_that_of_its_own_alert() -> None:
     def state(which: AlertThreshold, *alerts: Sample) -> str:
         loud = sample(1, symbol="AAPL", alertstate="firing")
         seen = Observation(alerts={CRITICAL: (loud,), (PNL, "none"): alerts})
-        return alert_state(which, ENTRY, seen, overrides)
+        return alert_state(which, ENTRY, alone(seen), overrides)
 
     assert state(wide) == "inactive"
     assert state(wide, told("AAPL", "warning")) == "inactive"
@@ -472,12 +483,12 @@ def test_the_state_of_a_shadow_is_that_of_its_own_alert() -> None:
 
 def test_a_tier_that_the_object_doesn_t_set_is_no_concern_of_its_state() -> None:
     seen = Observation(alerts={(PNL, "warning"): (sample(1, symbol="TSLA", alertstate="firing"),)})
-    assert alert_state(TSLA, ENTRY, seen, known()) == "inactive"
+    assert alert_state(TSLA, ENTRY, alone(seen), known()) == "inactive"
 
 
 def test_no_state_is_known_of_a_prometheus_that_is_silent() -> None:
     blind = Blind("PrometheusUnreachable", "")
-    assert alert_state(TSLA, ENTRY, blind, known()) == "unknown"
+    assert alert_state(TSLA, ENTRY, alone(blind), known()) == "unknown"
 
 
 SAME = {
@@ -490,7 +501,7 @@ SAME = {
 
 @pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME)
 def test_promql_is_the_same_written_with(one: str, other: str) -> None:
-    assert normal_form(one) == normal_form(other)
+    assert narrows(normal_form(one), other, own=("b", "c"))
 
 
 def test_what_isn_t_promql_stays_as_it_is() -> None:
@@ -499,3 +510,156 @@ def test_what_isn_t_promql_stays_as_it_is() -> None:
 
 def test_severity_labels_compare_as_text() -> None:
     assert (PNL, str(Severity.CRITICAL)) == CRITICAL
+
+
+LAGGING = replace(
+    perfect(TSLA), in_force={**perfect(TSLA).in_force, **perfect().in_force}, numbers={}
+)
+REPLICAS = {
+    "all agree": (
+        {"a": perfect(TSLA), "b": perfect(TSLA)},
+        ("True", "Effective"),
+        "2 of 2 replicas evaluate critical 0.03",
+    ),
+    "one has the old number": (
+        {"a": perfect(TSLA), "b": LAGGING},
+        ("False", "Propagating"),
+        "1 of 2 replicas evaluates critical 0.03;"
+        " b: Prometheus still has 0.05 for critical for symbol=TSLA, not 0.03",
+    ),
+    "the other has the old number": (
+        {"a": LAGGING, "b": perfect(TSLA)},
+        ("False", "Propagating"),
+        "1 of 2 replicas evaluates critical 0.03;"
+        " a: Prometheus still has 0.05 for critical for symbol=TSLA, not 0.03",
+    ),
+    "one can't be asked": (
+        {"a": perfect(TSLA), "b": Blind("PrometheusUnreachable", "no answer within 5 s")},
+        ("Unknown", "PrometheusUnreachable"),
+        "1 of 2 replicas evaluates critical 0.03; b: no answer within 5 s",
+    ),
+    "one lags and one can't be asked: what is known to be wrong comes first": (
+        {"a": LAGGING, "b": Blind("PrometheusUnreachable", "no answer within 5 s")},
+        ("False", "Propagating"),
+        "0 of 2 replicas evaluate critical 0.03;"
+        " a: Prometheus still has 0.05 for critical for symbol=TSLA, not 0.03",
+    ),
+}
+
+
+@pytest.mark.parametrize(("replicas", "said", "message"), REPLICAS.values(), ids=REPLICAS)
+def test_row_1_effective_is_a_statement_about_every_replica(
+    replicas: dict[str, Observation | Blind], said: tuple[str, str], message: str
+) -> None:
+    found = verdict(TSLA, Look(replicas), applied=timedelta(minutes=1))
+    assert ((found.status, found.reason), found.message) == (said, message)
+
+
+def test_the_replicas_that_lag_are_named() -> None:
+    look = Look({"a": perfect(TSLA), "b": LAGGING, "c": Blind("PrometheusUnreachable", "")})
+    assert verdict(TSLA, look).lagging == ("b",)
+
+
+def test_a_proof_by_fewer_replicas_than_there_may_be_says_so() -> None:
+    look = Look({"Prometheus": perfect(TSLA)}, caveat="only one was asked")
+    assert verdict(TSLA, look).message == ("Prometheus evaluates critical 0.03; only one was asked")
+
+
+def test_an_alert_fires_if_it_does_at_any_replica() -> None:
+    firing = sample(1, symbol="TSLA", alertstate="firing")
+    quiet, loud = Observation(), Observation(alerts={CRITICAL: (firing,)})
+    look = Look({"a": quiet, "b": loud, "c": Blind("PrometheusUnreachable", "")})
+    assert alert_state(TSLA, ENTRY, look, known(TSLA)) == "firing"
+
+
+def relabelled(seen: Observation, **more: str) -> Observation:
+    """As a querier, or a relabelling, shows it: each series and rule has more labels."""
+
+    def samples(found: Samples) -> Samples:
+        return {
+            k: tuple(Sample({**s.labels, **more}, s.value) for s in v) for k, v in found.items()
+        }
+
+    return Observation(
+        groups={
+            name: tuple(replace(r, labels={**r.labels, **more}) for r in rules)
+            for name, rules in seen.groups.items()
+        },
+        layers=tuple(replace(r, labels={**r.labels, **more}) for r in seen.layers),
+        numbers=samples(seen.numbers),
+        in_force=samples(seen.in_force),
+        alerts=samples(seen.alerts),
+    )
+
+
+def enforced(seen: Observation) -> Observation:
+    """As prometheus-operator's enforcedNamespaceLabel rewrites rules: each selector gets more."""
+
+    def rewritten(rule: LoadedRule) -> LoadedRule:
+        expr = rule.expr.replace("{", '{tenant="desk",')
+        return replace(rule, expr=expr, labels={**rule.labels, "tenant": "desk"})
+
+    groups = {name: tuple(map(rewritten, rules)) for name, rules in seen.groups.items()}
+    return replace(seen, groups=groups, layers=tuple(map(rewritten, seen.layers)))
+
+
+TIMED = threshold("tsla", PNL, match={"symbol": "TSLA"}, critical={"threshold": 0.03, "for": "1m"})
+
+
+@pytest.mark.parametrize("which", [TSLA, TIMED, WIDE], ids=["scoped", "with its own rule", "wide"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda seen: relabelled(seen, cluster="eu"), id="external labels"),
+        pytest.param(lambda seen: relabelled(seen, tenant="desk"), id="relabelled rule series"),
+        pytest.param(enforced, id="enforcedNamespaceLabel"),
+    ],
+)
+def test_row_a_labels_that_others_add_defeat_no_proof(
+    which: AlertThreshold, change: Change
+) -> None:
+    assert verdict(which, change(perfect(which))).status == "True"
+
+
+def pair(one: Observation, other: Observation) -> Observation:
+    """Two replicas behind one querier that doesn't deduplicate."""
+    first, second = relabelled(one, replica="a"), relabelled(other, replica="b")
+
+    def both(left: Samples, right: Samples) -> Samples:
+        return {k: (*left.get(k, ()), *right.get(k, ())) for k in {*left, *right}}
+
+    return replace(
+        first,
+        groups={k: (*v, *second.groups[k]) for k, v in first.groups.items()},
+        numbers=both(first.numbers, second.numbers),
+        in_force=both(first.in_force, second.in_force),
+    )
+
+
+def test_row_a_a_pair_behind_a_querier_proves_where_both_agree() -> None:
+    assert verdict(TSLA, pair(perfect(TSLA), perfect(TSLA))).status == "True"
+    said = verdict(TSLA, pair(perfect(TSLA), LAGGING))
+    assert (said.status, said.reason) == ("False", "Propagating")
+    assert said.message == (
+        "Prometheus still has 0.05 for critical for symbol=TSLA (replica=b), not 0.03"
+    )
+
+
+def test_an_older_generation_with_more_labels_of_ours_is_no_proof() -> None:
+    """The scoped rule of before records the same number as the wide one of now."""
+    before = threshold("it", PNL, match={"symbol": "TSLA"}, critical={"threshold": 0.03})
+    now = threshold("it", PNL, critical={"threshold": 0.03})
+    seen = replace(perfect(before), in_force={})
+    assert verdict(now, seen).reason == "Propagating"
+
+
+def test_row_h_a_number_that_governs_no_instance_is_effective_with_a_hint() -> None:
+    nope = threshold("nope", PNL, match={"symbol": "NOPE"}, critical={"threshold": 0.03})
+    said = verdict(nope, perfect(nope))
+    assert (said.status, said.reason) == ("True", "Effective")
+    assert said.message == (
+        "Prometheus evaluates critical 0.03;"
+        " no instance of the signal matches symbol=NOPE (there are: AAPL, TSLA)"
+    )
+    unmeasured = verdict(nope, replace(perfect(nope), in_force={}))
+    assert unmeasured.message.endswith("(there are: none yet)")

@@ -9,9 +9,9 @@ import pytest
 from tests.unit.operator.objects import CATALOGUE, PNL, threshold
 
 from threshold_operator.evidence import history
+from threshold_operator.evidence.access import PrometheusError
 from threshold_operator.evidence.history import History, TooMuchError
 from threshold_operator.evidence.preview import Report, milliseconds, question
-from threshold_operator.evidence.prometheus import PrometheusError
 from threshold_operator.model.threshold import Severity
 
 NOW = 1_800_000_000_000

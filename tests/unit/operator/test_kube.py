@@ -109,8 +109,8 @@ async def test_what_isn_t_there_is_none(kube: Kube, api: Api) -> None:
 
 
 async def test_what_selects_rules_lives_in_a_namespace_of_its_own(kube: Kube, api: Api) -> None:
-    await kube.get_prometheus("monitoring", "main")
-    path = "/apis/monitoring.coreos.com/v1/namespaces/monitoring/prometheuses/main"
+    await kube.list_prometheuses("monitoring")
+    path = "/apis/monitoring.coreos.com/v1/namespaces/monitoring/prometheuses"
     assert api.asked[-1][:2] == ("GET", path)
     await kube.get_namespace("desk")
     assert api.asked[-1][:2] == ("GET", "/api/v1/namespaces/desk")

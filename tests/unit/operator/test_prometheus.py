@@ -12,8 +12,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from threshold_operator.evidence import prometheus
+from threshold_operator.evidence.access import Access, PrometheusError
 from threshold_operator.evidence.observation import Sample
-from threshold_operator.evidence.prometheus import Prometheus, PrometheusError
+from threshold_operator.evidence.prometheus import Address, PrometheusReader
 
 OURS = "stocks:alert_threshold"
 EFFECTIVE = "stocks:alert_threshold:effective"
@@ -56,6 +57,11 @@ NUMBERS = [
 ]
 ALERTS = [series("1", __name__="ALERTS", alertname="A", severity="critical", alertstate="firing")]
 
+
+def reader(session: aiohttp.ClientSession, url: str) -> PrometheusReader:
+    return PrometheusReader(Access(session), Address("Prometheus", url), "desk", ["A"])
+
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -84,7 +90,7 @@ async def ask() -> AsyncIterator[Callable[[Handler], Awaitable[Any]]]:
         await server.start_server()
         async with aiohttp.ClientSession() as session:
             url = str(server.make_url("/prefix/"))
-            return await Prometheus(session, url, "desk", ["A"]).observe()
+            return await reader(session, url).observe()
 
     yield look
     for server in servers:
@@ -193,7 +199,7 @@ async def test_who_doesn_t_answer_in_time_is_not_waited_for(
 async def test_nobody_there_is_said_so() -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(PrometheusError, match="Cannot connect"):
-            await Prometheus(session, "http://127.0.0.1:1", "desk", ["A"]).observe()
+            await reader(session, "http://127.0.0.1:1").observe()
 
 
 async def test_a_failed_look_leaves_its_task_as_it_was(
