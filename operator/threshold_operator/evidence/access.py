@@ -76,7 +76,11 @@ class Access:
         files = [self._folder / name for name in ("ca.crt", "tls.crt", "tls.key")]
         state = [path.stat().st_mtime_ns if path.exists() else None for path in files]
         if state != self._tls[0]:
-            self._tls = state, _context(*files)
+            try:
+                self._tls = state, _context(*files)
+            except OSError as error:
+                text = f"the certificates of operator.prometheusAccess can't be read: {error}"
+                raise PrometheusError(text) from error
         return self._tls[1]
 
 
