@@ -8,18 +8,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
 from threshold_operator.cluster.api import GoneError, KubeError
 from threshold_operator.cluster.objects import PREFIX
-from threshold_operator.cluster.store import Namespaces, Shelf, Store
+from threshold_operator.cluster.store import Namespaces, Objects, Store
+from threshold_operator.model.body import Body
 from threshold_operator.reconcile.backoff import Backoff
 from threshold_operator.telemetry import Health, Metrics
 
 log = logging.getLogger(__name__)
-
-Body = Mapping[str, Any]
 
 RESYNC_SECONDS = 60.0
 #: While one of the kinds isn't installed nothing can be watched, and lists are all that we have.
@@ -84,7 +83,7 @@ class Informer:
         self._namespaces.completed()
         return missed
 
-    async def _take(self, listed: AsyncIterator[Body], shelf: Callable[[Store], Shelf]) -> int:
+    async def _take(self, listed: AsyncIterator[Body], shelf: Callable[[Store], Objects]) -> int:
         known = {name: shelf(store).snapshot() for name, store in self._namespaces.items()}
         names: dict[str, set[str]] = {namespace: set() for namespace in known}
         missed = 0

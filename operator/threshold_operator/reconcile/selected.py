@@ -10,18 +10,17 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from threshold_operator.cluster.api import KubeError
 from threshold_operator.cluster.objects import rule_groups
-from threshold_operator.cluster.store import Shelf
+from threshold_operator.cluster.store import Objects
 from threshold_operator.evidence.observation import Observation
 from threshold_operator.evidence.selectors import Selection, looks_at_namespaces, selection
+from threshold_operator.model.body import Body
 from threshold_operator.reconcile.probe import CALM_SECONDS, Witness
 
 log = logging.getLogger(__name__)
-
-Body = Mapping[str, Any]
 
 
 class Cluster(Protocol):
@@ -48,7 +47,7 @@ class Selected:
         cluster: Cluster,
         prometheus: str,
         namespace: str,
-        rules: Shelf,
+        rules: Objects,
         labels: Mapping[str, str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

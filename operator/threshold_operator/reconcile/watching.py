@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from threshold_operator.cluster.store import Shelf
+from threshold_operator.cluster.store import Objects
 from threshold_operator.telemetry import Health
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Feed:
     group: str
     version: str
     plural: str
-    shelf: Callable[[str], Shelf]
+    shelf: Callable[[str], Objects]
     prefix: str = ""
 
     def take(self, event: Event) -> None:

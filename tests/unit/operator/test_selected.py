@@ -11,7 +11,7 @@ from tests.unit.operator.objects import NAMESPACE
 from tests.unit.operator.test_effect import TSLA, perfect
 
 from threshold_operator.cluster.api import KubeError
-from threshold_operator.cluster.store import Shelf
+from threshold_operator.cluster.store import Objects
 from threshold_operator.evidence.observation import Observation
 from threshold_operator.evidence.selectors import Selection
 from threshold_operator.reconcile.selected import Selected
@@ -22,7 +22,7 @@ SEEN = perfect(TSLA)
 MISSING = replace(SEEN, groups={})
 
 
-class Objects:
+class Cluster:
     """A Prometheus object and a namespace; without ``may``, those who ask are refused."""
 
     def __init__(self) -> None:
@@ -50,15 +50,17 @@ class World:
     """One rule of ours, and all who are asked about it."""
 
     def __init__(self) -> None:
-        self.objects, self.prometheus, self.clock = Objects(), FakePrometheus(), Clock()
-        self.rules = Shelf(lambda _: None)
+        self.objects, self.prometheus, self.clock = Cluster(), FakePrometheus(), Clock()
+        self.rules, self.version = Objects(lambda _: None), 0
         self.keep(GROUP)
         labels = {"release": "stack"}
         who = (self.prometheus, self.objects, WHERE, NAMESPACE)
         self.selected = Selected(*who, self.rules, labels, clock=self.clock)
 
     def keep(self, group: dict[str, Any]) -> None:
-        self.rules.keep({"metadata": {"name": "threshold-tsla"}, "spec": {"groups": [group]}})
+        self.version += 1
+        meta = {"name": "threshold-tsla", "resourceVersion": str(self.version)}
+        self.rules.put({"metadata": meta, "spec": {"groups": [group]}})
 
     async def look(self, seen: Observation) -> Selection | None:
         self.prometheus.seen = seen
