@@ -32,7 +32,7 @@ def _add_run(commands: Commands) -> None:
 def _run(_: argparse.Namespace) -> int:
     # Half a second of imports that the other commands needn't wait for.
     from threshold_operator.cluster.api import KubeError
-    from threshold_operator.reconcile.service import run
+    from threshold_operator.reconcile.handlers import run
 
     try:
         run(Settings.from_environment())

@@ -1,8 +1,9 @@
 """What the operator says of itself over HTTP: ``/healthz``, ``/readyz``, ``/metrics``.
 
-Liveness can't lie: it doesn't ask whether the process answers, but how long ago each watch last
-said anything, the last list was answered, and the last turn of work ended. A watch over which
-nothing happens still says something: the API server's bookmarks, and its end in time.
+Liveness can't lie: it doesn't ask whether the process answers, but how long ago the last list was
+answered and the last turn of work ended, and whether a watch is dead. kopf doesn't show how its
+watches are, and its own endpoint says 200 whatever they are. So the lists tell: a watch is dead
+that has been silent for long since a list found a change of its kind.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 #: Three lists are missed before we call the API server lost; a turn never takes half as long.
 LOST_AFTER_SECONDS = 180.0
-#: We ask the API server to end each watch after this; a dead watch never ends.
+#: We ask the API server to end each watch after this; kopf opens the next one where it left off.
 WATCH_SECONDS = 20
-#: Three ends are missed before we call a watch dead.
-SILENT_AFTER_SECONDS = 3.0 * WATCH_SECONDS
+#: For a watch to tell of a change that a list has found. kopf opens it again after 30 s at most.
+SILENT_AFTER_SECONDS = 120.0
 
 
 class Metrics:
@@ -108,13 +109,18 @@ class Health:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._listed = clock()
-        self._watches: dict[str, float] = {}
+        #: By kind, since when a change is known that the watch hasn't told of.
+        self._missed: dict[str, float] = {}
         self._turns: dict[str, float] = {}
         self.synced = False
 
-    def heard(self, watch: str) -> None:
-        """The watch of a kind said something, or is about to begin."""
-        self._watches[watch] = self._clock()
+    def heard(self, kind: str) -> None:
+        """The watch of a kind told of something."""
+        self._missed.pop(kind, None)
+
+    def missed(self, kind: str) -> None:
+        """A list found a change that the watch of its kind hasn't told of yet."""
+        self._missed.setdefault(kind, self._clock())
 
     def listed(self) -> None:
         """Everything was listed."""
@@ -131,16 +137,15 @@ class Health:
 
     def complaints(self) -> Iterator[str]:
         """Why a restart may help; nothing when all is well."""
-        yield from self._complaint("list", self._listed, LOST_AFTER_SECONDS)
+        now = self._clock()
+        if now - self._listed > LOST_AFTER_SECONDS:
+            yield f"last list was {now - self._listed:.0f} s ago"
         for namespace, turned in self._turns.items():
-            yield from self._complaint(f"turn of {namespace}", turned, LOST_AFTER_SECONDS)
-        for kind, heard in self._watches.items():
-            yield from self._complaint(f"word of the watch of {kind}", heard, SILENT_AFTER_SECONDS)
-
-    def _complaint(self, what: str, last: float, longest: float) -> Iterator[str]:
-        age = self._clock() - last
-        if age > longest:
-            yield f"last {what} was {age:.0f} s ago"
+            if now - turned > LOST_AFTER_SECONDS:
+                yield f"last turn of {namespace} was {now - turned:.0f} s ago"
+        for kind, missed in self._missed.items():
+            if now - missed > SILENT_AFTER_SECONDS:
+                yield f"the watch of {kind} missed a change {now - missed:.0f} s ago"
 
 
 def application(health: Health, metrics: Metrics) -> web.Application:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from threshold_operator.cluster.store import Store
+from threshold_operator.model.body import Body
 from threshold_operator.model.catalogue import Catalogue
 from threshold_operator.model.plan import Planner
 from threshold_operator.model.precedence import Decision
@@ -25,8 +26,6 @@ from threshold_operator.model.threshold import (
     Severity,
     rfc3339,
 )
-
-Body = Mapping[str, Any]
 
 #: Scope of what holds for the whole namespace.
 EVERYTHING = "*"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
 from threshold_operator.cluster.objects import MANAGER
+from threshold_operator.model.body import Body
 from threshold_operator.model.threshold import rfc3339
-
-Body = Mapping[str, Any]
 
 #: The API server refuses longer ones.
 LONGEST_MESSAGE = 1024

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from threshold_operator.model.body import Body
 from threshold_operator.model.catalogue import Catalogue
 from threshold_operator.model.threshold import (
     API_VERSION,
@@ -20,7 +21,6 @@ from threshold_operator.model.threshold import (
 )
 from threshold_operator.promql.rules import Group, silent_group, threshold_group
 
-Body = Mapping[str, Any]
 Manifest = dict[str, Any]
 
 RULE_GROUP, RULE_VERSION, RULE_KIND = "monitoring.coreos.com", "v1", "PrometheusRule"

@@ -1,24 +1,22 @@
 """What exists, as we last saw it, and the names whose state has to be looked at again.
 
-Fed by watch events and by lists. Both may come late or twice, so an older version of an object
-never replaces a newer one.
+Watch events, lists and the answers to our own writes all come in by :meth:`Objects.put`. Each may
+come late or twice, so an older version of an object never replaces a newer one.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any
 
 from threshold_operator.cluster.objects import PREFIX, remembered, rule_name
+from threshold_operator.model.body import Body
 from threshold_operator.model.catalogue import Catalogue
 from threshold_operator.model.threshold import AlertThreshold
 
-Body = Mapping[str, Any]
 
-
-class Shelf:
-    """The objects of one kind by name.
+class Objects:
+    """The objects of one kind by name, each in the newest version that was seen.
 
     ``on_change`` hears the name of each that is news, ``on_drop`` before that what has gone.
     """
@@ -27,8 +25,10 @@ class Shelf:
         self, on_change: Callable[[str], None], on_drop: Callable[[Body], None] = lambda _: None
     ) -> None:
         self._bodies: dict[str, Body] = {}
-        #: Since the last list: one that is under way still has what has gone meanwhile.
-        self._dropped: set[str] = set()
+        #: The uids of objects that went since the last list ended, and in the interval before: a
+        #: list or an answer that is on its way may still show them.
+        self._gone: set[str] = set()
+        self._gone_before: set[str] = set()
         self._on_change, self._on_drop = on_change, on_drop
 
     def __getitem__(self, name: str) -> Body:
@@ -48,23 +48,26 @@ class Shelf:
         """All objects, in no order."""
         return self._bodies.values()
 
-    def put(self, body: Body) -> bool:
-        """Somebody, we ourselves included, saw this version of an object; whether that is news."""
+    def put(self, body: Body, *, ours: bool = False) -> bool:
+        """Keep what a watch, a list or an answer to our own write shows, if it is newer.
+
+        :param ours: the answer to our own write: nothing has to be looked at again for it.
+        :return: whether it was newer than what was known.
+        """
         name, uid = body["metadata"]["name"], body["metadata"].get("uid")
-        if uid in self._dropped or not _is_news(self._bodies.get(name), body):
+        if uid in self._gone or uid in self._gone_before:
+            return False
+        if not _is_news(self._bodies.get(name), body):
             return False
         self._bodies[name] = _slim(body)
-        self._on_change(name)
+        if not ours:
+            self._on_change(name)
         return True
-
-    def keep(self, body: Body) -> None:
-        """What the API server answered to our own write: no news to anybody."""
-        self._bodies[body["metadata"]["name"]] = _slim(body)
 
     def drop(self, body: Body) -> None:
         """The object is gone; a later one of the same name stays."""
         name, uid = body["metadata"]["name"], body["metadata"].get("uid")
-        self._dropped.add(uid)
+        self._gone.add(uid)
         if name in self._bodies and self._bodies[name]["metadata"].get("uid") == uid:
             self._on_drop(self._bodies.pop(name))
             self._on_change(name)
@@ -78,7 +81,7 @@ class Shelf:
         gone = [body for body in gone if self._bodies.get(body["metadata"]["name"]) is body]
         for body in gone:
             self.drop(body)
-        self._dropped.clear()
+        self._gone_before, self._gone = self._gone, set()
         return len(gone)
 
     def snapshot(self) -> Mapping[str, Body]:
@@ -93,8 +96,8 @@ class Store:
     """
 
     def __init__(self, *, complete: bool = False) -> None:
-        self.thresholds = Shelf(self.touch, self._forget_rule)
-        self.rules = Shelf(lambda name: self.touch(name.removeprefix(PREFIX)), self._remember_rule)
+        self.thresholds = Objects(self.touch, self._forget_rule)
+        self.rules = Objects(self._touch_owner, self._remember_rule)
         #: Rules that somebody deleted under their objects.
         self._lost: dict[str, Body] = {}
         self.changed = asyncio.Event()
@@ -109,6 +112,9 @@ class Store:
         """Look at this object again."""
         self._dirty.add(name)
         self.changed.set()
+
+    def _touch_owner(self, rule: str) -> None:
+        self.touch(rule.removeprefix(PREFIX))
 
     def take_dirty(self) -> set[str]:
         """The names to look at; from here on they count as looked at."""
@@ -182,10 +188,12 @@ class Namespaces:
 
 
 def _slim(body: Body) -> Body:
-    """Without the lists of who owns which field: a third of the object, and nobody reads them."""
-    for entry in body["metadata"].get("managedFields") or []:
-        entry.pop("fieldsV1", None)
-    return body
+    """Without the lists of who owns which field: they are a third of the object, and unused."""
+    meta = body["metadata"]
+    if not meta.get("managedFields"):
+        return body
+    managed = [{k: v for k, v in e.items() if k != "fieldsV1"} for e in meta["managedFields"]]
+    return {**body, "metadata": {**meta, "managedFields": managed}}
 
 
 def _is_news(known: Body | None, seen: Body) -> bool:

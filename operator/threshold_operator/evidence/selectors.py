@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-Body = Mapping[str, Any]
+from threshold_operator.model.body import Body
+
 Labels = Mapping[str, str]
 
 

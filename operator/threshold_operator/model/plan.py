@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
+from threshold_operator.model.body import Body
 from threshold_operator.model.catalogue import Catalogue
 from threshold_operator.model.precedence import Candidate, Decision, Refusal, check, decide
 from threshold_operator.model.threshold import AlertThreshold, parse_time
-
-Body = Mapping[str, Any]
-
 
 #: Objects that claim something in common may stand in each other's way: alert, scope.
 Claim = tuple[str, str]

@@ -6,18 +6,17 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from threshold_operator.cluster.api import KubeError
 from threshold_operator.cluster.events import event
 from threshold_operator.cluster.objects import Manifest, belongs_to, in_sync
+from threshold_operator.model.body import Body
 from threshold_operator.model.catalogue import Catalogue
 from threshold_operator.reconcile.extra_entries import OwnAlerts, news, own_manifest, settled
 from threshold_operator.telemetry import Metrics
 
 log = logging.getLogger(__name__)
-
-Body = Mapping[str, Any]
 
 #: A rule that somebody changed or deleted comes back within this time.
 RESYNC_SECONDS = 30.0

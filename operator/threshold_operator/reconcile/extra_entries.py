@@ -16,7 +16,8 @@ from typing import Any
 
 import yaml
 
-from threshold_operator.cluster.objects import ACCEPTED, Body, Manifest, rule_object
+from threshold_operator.cluster.objects import ACCEPTED, Manifest, rule_object
+from threshold_operator.model.body import Body
 from threshold_operator.model.catalogue import Catalogue, CatalogueError, Entry, parse_entry
 from threshold_operator.promql.rules import alert_group
 

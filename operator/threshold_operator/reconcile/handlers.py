@@ -1,8 +1,7 @@
-"""Where kopf comes in: it signs in, lists and watches. Nothing else is left to it.
+"""All of kopf: it logs in, lists and watches; the handlers put what it sees into the store.
 
-What it lists it tells the stores; its watches they read before it does. ``on.event`` keeps no
-finalizers, annotations or last-handled configuration on the users' objects; what it lacks, retries,
-the reconciler and the informer's lists make up for.
+``on.event`` keeps no finalizers, annotations or last-handled configuration on the users' objects.
+It has no retries: the reconcilers and the lists of ``resync`` make up for what gets lost.
 """
 
 from __future__ import annotations
@@ -10,173 +9,159 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
-import signal
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from itertools import chain, repeat
 from typing import Any, cast
 
-import aiohttp
 import kopf
+from prometheus_client import CollectorRegistry
 
-from threshold_operator.cluster.api import RULES
+from threshold_operator.cluster.api import RULES, KubeError
 from threshold_operator.cluster.objects import MANAGER, PREFIX, RULE_GROUP, RULE_VERSION
-from threshold_operator.cluster.store import Namespaces
+from threshold_operator.cluster.store import Objects, Store
 from threshold_operator.model.threshold import GROUP, PLURAL, VERSION
-from threshold_operator.reconcile.watching import Feed, Stream
-from threshold_operator.telemetry import WATCH_SECONDS, Health
+from threshold_operator.reconcile.backoff import Backoff
+from threshold_operator.reconcile.service import Inputs, connected
+from threshold_operator.settings import Settings
+from threshold_operator.telemetry import WATCH_SECONDS, Metrics
 
 log = logging.getLogger(__name__)
 
-Stop = Callable[[], None]
-
-#: Between two openings of a watch: one that is accepted and closed at once is no hot loop.
-PAUSE_SECONDS = 1.0
-#: Between two attempts to sign in.
-LOGIN_SECONDS = 5.0
+KOPF = "kopf"
+#: After a run of kopf that lasted this long, the next pause is the shortest again.
+LASTED_SECONDS = 300.0
 
 
-async def watch(
-    served: str, namespaces: Namespaces, watchable: asyncio.Event, health: Health, stop: Stop
-) -> None:
-    """Watch one namespace, or all (``""``), for ever.
+def run(settings: Settings) -> None:
+    """Run the operator until SIGTERM.
 
-    :param stop: what SIGTERM does; kopf would take the signal for itself.
+    :raises KubeError: there is neither a service account nor a kubeconfig.
+    :raises SystemExit: with 1, a long-lived task of ours ended.
     """
-    await watchable.wait()  # kopf looks for the kinds once, so not before they exist
-    others = asyncio.all_tasks()  # not kopf's: it ends all tasks that it doesn't know when it ends
-    tasks = await kopf.spawn_tasks(
-        registry=_registry(_feeds(namespaces), health),
-        settings=_settings(),
-        namespaces=[served] if served else [],
-        clusterwide=not served,
-        standalone=True,
-        # Unasked, kopf looks for the user's name, and a restricted pod's user has none.
-        identity=cast(Any, f"{MANAGER}/{platform.node()}"),
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    # After kopf, which took the signal for itself: it would end before the Lease is released.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
-    await kopf.run_tasks(tasks, ignored=others)
+    # One line for each event of each object would bury the rest.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    inputs = Inputs.read(settings, Metrics(CollectorRegistry()))
+    backoff, pause, again = Backoff(), 0.0, True
+    while again:
+        began = time.monotonic()
+        again = _run_kopf(inputs, pause)
+        if time.monotonic() - began > LASTED_SECONDS:
+            backoff.succeeded(KOPF)
+        pause = backoff.failed(KOPF, now=0.0)
 
 
-def _feeds(namespaces: Namespaces) -> Mapping[str, Feed]:
-    """By the plural of the kind."""
-    return {
-        PLURAL: Feed(GROUP, VERSION, PLURAL, lambda served: namespaces[served].thresholds),
-        RULES: Feed(RULE_GROUP, RULE_VERSION, RULES, lambda s: namespaces[s].rules, PREFIX),
-    }
+def _run_kopf(inputs: Inputs, pause: float) -> bool:
+    """Run kopf until it ends; returns whether it ended by an error, and should begin again.
 
-
-def _registry(feeds: Mapping[str, Feed], health: Health) -> kopf.OperatorRegistry:
-    registry = kopf.OperatorRegistry()
-    kopf.on.login(registry=registry)(_Login(feeds, health).sign_in)
-    for kind, feed in feeds.items():
-        health.heard(kind)
-
-        @kopf.on.event(feed.group, feed.version, kind, registry=registry)
-        async def listed(event: kopf.RawEvent, feed: Feed = feed, **_: Any) -> None:
-            feed.take(event)
-
-    return registry
-
-
-class _Login:
-    """Signs in as kube.py does; again where the API server refuses it, and not in a loop."""
-
-    def __init__(self, feeds: Mapping[str, Feed], health: Health) -> None:
-        self._listener = _Listener(feeds, health)
-        self._pause = 0.0
-
-    async def sign_in(self, **asked: Any) -> kopf.AiohttpSession | None:
-        await asyncio.sleep(self._pause)
-        self._pause = LOGIN_SECONDS
-        info = kopf.login_via_client(**asked)
-        if info is None:
-            return None
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
-            headers=info.as_http_headers(),
-            middlewares=[self._listener],
+    An error in a watch (other than 410) ends it, and so does a CRD that is deleted. A restart of
+    the pod instead would come ever later: the kubelet waits up to five minutes between two.
+    """
+    memo = kopf.Memo(inputs=inputs, pause=pause, stop=asyncio.Event(), refused=None, ended=False)
+    served = inputs.settings.namespace
+    try:
+        kopf.run(
+            standalone=True,
+            clusterwide=not served,
+            namespaces=[served] if served else [],
+            memo=memo,
+            stop_flag=memo.stop,
+            # By default kopf looks up the user's name, and the user of a restricted pod has none.
+            identity=cast(Any, f"{MANAGER}/{platform.node()}"),
         )
-        return kopf.AiohttpSession(server=info.server, aiohttp_session=session)
+    except Exception as error:
+        if memo.refused is not None:
+            raise memo.refused from error
+        if "tasks" not in memo:
+            raise  # it never began
+        log.error("kopf ended, and begins again: %r", error)
+        again = True
+    else:
+        again = False
+    if memo.ended:
+        raise SystemExit(1)  # a task of ours; that is logged already
+    return again
 
 
-class _Listener:
-    """Reads each watch before kopf does."""
-
-    def __init__(self, feeds: Mapping[str, Feed], health: Health) -> None:
-        self._feeds, self._health = feeds, health
-        self._open_at: dict[str, float] = {}
-
-    async def __call__(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        if request.url.query.get("watch") != "true":
-            return await handler(request)
-        await self._pace(request.url.path)
-        response = await handler(request)
-        if response.ok:
-            feed = self._feeds[request.url.path.rpartition("/")[2]]
-            response.content = cast(Any, Stream(response.content, feed, self._health))
-        return response
-
-    async def _pace(self, path: str) -> None:
-        """A watch that is accepted and closed at once is opened again, but in no hot loop."""
-        now = asyncio.get_running_loop().time()
-        await asyncio.sleep(max(self._open_at.get(path, now) - now, 0.0))
-        self._open_at[path] = asyncio.get_running_loop().time() + PAUSE_SECONDS
+@kopf.on.startup(errors=kopf.ErrorsMode.PERMANENT)
+async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> None:
+    """Connect, and start everything that runs as long as kopf does."""
+    _configure(settings)
+    memo.connections = AsyncExitStack()
+    try:
+        operator = await memo.connections.enter_async_context(connected(memo.inputs))
+    except KubeError as error:
+        memo.refused = error
+        raise kopf.PermanentError(str(error)) from error
+    memo.store, memo.health, memo.watchable = operator.store, operator.health, operator.watchable
+    memo.tasks = asyncio.create_task(operator.run(), name="the operator")
+    memo.tasks.add_done_callback(lambda _: memo.stop.set())
 
 
-class _Patience:
-    """Seconds between the tries of a request, without end: kopf would give up, and we with it."""
+@kopf.on.cleanup(errors=kopf.ErrorsMode.PERMANENT)
+async def end(memo: kopf.Memo, **_: Any) -> None:
+    """End our tasks, which releases the Lease."""
+    memo.ended = memo.tasks.done()  # by itself, so not as it should
+    memo.tasks.cancel()
+    await asyncio.wait([memo.tasks])
+    await memo.connections.aclose()
+
+
+@kopf.on.login()
+async def login(memo: kopf.Memo, **known: Any) -> kopf.ConnectionInfo | None:
+    """Log in once the cluster knows both kinds: kopf looks for them once, right after this."""
+    await memo.watchable.wait()
+    await asyncio.sleep(memo.pause)
+    return kopf.login_via_client(**known)
+
+
+@kopf.on.event(GROUP, VERSION, PLURAL)
+async def threshold_seen(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
+    """An AlertThreshold was listed, created, changed or deleted."""
+    memo.health.heard(PLURAL)
+    _take(event, _store(event, memo).thresholds)
+
+
+def named_as_ours(name: str, **_: Any) -> bool:
+    """Not by label: a rule of ours that lost its labels and a foreign one in our way count, too."""
+    return name.startswith(PREFIX)
+
+
+@kopf.on.event(RULE_GROUP, RULE_VERSION, RULES, when=named_as_ours)
+async def rule_seen(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
+    """A PrometheusRule was listed, created, changed or deleted."""
+    memo.health.heard(RULES)
+    _take(event, _store(event, memo).rules)
+
+
+def _store(event: kopf.RawEvent, memo: kopf.Memo) -> Store:
+    store: Store = memo.store[event["object"]["metadata"]["namespace"]]
+    return store
+
+
+def _take(event: kopf.RawEvent, objects: Objects) -> None:
+    (objects.drop if event["type"] == "DELETED" else objects.put)(event["object"])
+
+
+class _EndlessBackoffs:
+    """Seconds between the tries of a request, without end: kopf would give up and end."""
 
     def __iter__(self) -> Iterator[float]:
         return chain((1, 1, 2, 3, 5, 8, 13, 21), repeat(30))
 
 
-class _NoMemory(kopf.DiffBaseStorage):
-    """kopf copies each object at each event, to compare it with what it last handled; we don't."""
-
-    def build(self, **_: Any) -> kopf.BodyEssence:
-        return {}
-
-    def fetch(self, **_: Any) -> None:
-        return None
-
-    def store(self, **_: Any) -> None:
-        raise AssertionError("nothing is ever noted on the users' objects")
-
-
-class _NoProgress(kopf.ProgressStorage):
-    """Nor is there progress to look for in each object at each event: ours has no steps."""
-
-    def fetch(self, **_: Any) -> None:
-        return None
-
-    def store(self, **_: Any) -> None:
-        raise AssertionError("nothing is ever noted on the users' objects")
-
-    def purge(self, **_: Any) -> None:
-        """Nothing was stored."""
-
-    def touch(self, **_: Any) -> None:
-        """Nothing is waited for."""
-
-    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
-        return essence
-
-
-def _settings() -> kopf.OperatorSettings:
-    settings = kopf.OperatorSettings()
+def _configure(settings: kopf.OperatorSettings) -> None:
     settings.scanning.disabled = True  # it would need rights on the whole cluster
-    settings.persistence.diffbase_storage = _NoMemory()
-    settings.persistence.progress_storage = _NoProgress()
     settings.posting.enabled = False  # our Events go with the status
     # A watch that dies silently: the server ends it, else silence does, else the client.
     settings.watching.server_timeout = WATCH_SECONDS
     settings.watching.inactivity_timeout = 1.5 * WATCH_SECONDS
     settings.watching.client_timeout = 3 * WATCH_SECONDS
-    settings.watching.reconnect_backoff = PAUSE_SECONDS
+    settings.watching.reconnect_backoff = 1
     settings.networking.request_timeout = 30
-    settings.networking.error_backoffs = _Patience()
+    settings.networking.error_backoffs = _EndlessBackoffs()
     settings.process.ultimate_exiting_timeout = 20
-    return settings

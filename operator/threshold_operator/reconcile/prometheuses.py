@@ -11,16 +11,16 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from threshold_operator.cluster.api import KubeError
 from threshold_operator.evidence.prometheus import Address
 from threshold_operator.evidence.selectors import Selection, looks_at_namespaces, selection
+from threshold_operator.model.body import Body
 
 log = logging.getLogger(__name__)
 
-Body = Mapping[str, Any]
 
 #: Objects and their pods change rarely; a restarted pod has another address.
 READ_SECONDS = 5.0

@@ -6,18 +6,17 @@ replica holds the Lease: each term begins with new ones, which remember nothing 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import platform
-import signal
-import sys
 import time
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Self
 from uuid import uuid4
 
 import aiohttp
 from aiohttp import web
-from prometheus_client import CollectorRegistry
 
 from threshold_operator.cluster.api import Kube
 from threshold_operator.cluster.lease import Election
@@ -29,48 +28,57 @@ from threshold_operator.evidence.prometheus import Address, PrometheusReader
 from threshold_operator.model.catalogue import Catalogue
 from threshold_operator.reconcile.extra_alerts import OwnRule, settle
 from threshold_operator.reconcile.extra_entries import OwnAlerts, read, with_own
-from threshold_operator.reconcile.handlers import watch
-from threshold_operator.reconcile.informer import Informer
 from threshold_operator.reconcile.kubelets import Kubelets
 from threshold_operator.reconcile.previews import Previews
 from threshold_operator.reconcile.probe import Probe
 from threshold_operator.reconcile.prometheuses import Discovered, Named
+from threshold_operator.reconcile.resync import Resync
 from threshold_operator.reconcile.witness import EveryReplica
 from threshold_operator.reconcile.worker import Reconciler
 from threshold_operator.settings import Settings
-from threshold_operator.supervision import Supervisor, TaskEndedError, supervise
+from threshold_operator.supervision import Supervisor, supervise
 from threshold_operator.telemetry import Health, Metrics, application
 
 log = logging.getLogger(__name__)
 
 
-def run(settings: Settings) -> None:
-    """Run the operator until SIGTERM."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    # One line for each event of each object would bury the rest.
-    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
-    chart = Catalogue.load(settings.catalogue)
-    own = read(settings.own_alerts, chart) if settings.own_alerts else OwnAlerts()
-    try:
-        asyncio.run(_serve(settings, chart, own))
-    except TaskEndedError:  # logged already
-        sys.exit(1)
+@dataclass(frozen=True)
+class Inputs:
+    """What the environment and the mounted files say, and the series that we count in."""
+
+    settings: Settings
+    chart: Catalogue
+    own: OwnAlerts
+    metrics: Metrics
+
+    @classmethod
+    def read(cls, settings: Settings, metrics: Metrics) -> Self:
+        """Read the files that ``settings`` names.
+
+        :raises CatalogueError: a file is missing or wrong.
+        """
+        chart = Catalogue.load(settings.catalogue)
+        own = read(settings.own_alerts, chart) if settings.own_alerts else OwnAlerts()
+        return cls(settings, chart, own, metrics)
 
 
-async def _serve(settings: Settings, chart: Catalogue, given: OwnAlerts) -> None:
+@asynccontextmanager
+async def connected(inputs: Inputs) -> AsyncIterator[Operator]:
+    """An operator that is connected and answers over HTTP, but doesn't do anything yet.
+
+    :raises KubeError: there is neither a service account nor a kubeconfig.
+    """
+    settings = inputs.settings
     async with AsyncExitStack() as stack:
         kube = await Kube.connect(settings.namespace)
         stack.push_async_callback(kube.close)
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        identity = f"{platform.node()}_{uuid4()}"  # two processes of one machine are two candidates
         home = kube.within(settings.lease_namespace)
-        election = Election(home, MANAGER, identity)
-        own = await settle(home, settings.own_alerts_config_map, given, chart)
-        operator = Operator(settings, with_own(chart, own), own, kube, session, election)
+        own = await settle(home, settings.own_alerts_config_map, inputs.own, inputs.chart)
+        settled = replace(inputs, chart=with_own(inputs.chart, own), own=own)
+        operator = Operator(settled, kube, session)
         await _listen(settings, application(operator.health, operator.metrics), stack)
-        await operator.run()
+        yield operator
 
 
 async def _listen(settings: Settings, app: web.Application, stack: AsyncExitStack) -> None:
@@ -84,39 +92,33 @@ async def _listen(settings: Settings, app: web.Application, stack: AsyncExitStac
 class Operator:
     """One replica."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        catalogue: Catalogue,
-        own: OwnAlerts,
-        kube: Kube,
-        session: aiohttp.ClientSession,
-        election: Election,
-    ) -> None:
-        self._settings, self._catalogue, self._own = settings, catalogue, own
-        self._kube, self._session, self._election = kube, session, election
-        self._namespaces = Namespaces(settings.namespace)
-        self.health, self.metrics = Health(), Metrics(CollectorRegistry())
-        self._informer = Informer(kube, self._namespaces, self.health, self.metrics)
+    def __init__(self, inputs: Inputs, kube: Kube, session: aiohttp.ClientSession) -> None:
+        self._settings, self._catalogue, self._own = inputs.settings, inputs.chart, inputs.own
+        self.metrics, self.health = inputs.metrics, Health()
+        self._kube = kube
+        home = kube.within(self._settings.lease_namespace)
+        # Two processes of one machine are two candidates.
+        self._election = Election(home, MANAGER, f"{platform.node()}_{uuid4()}")
+        self.store = Namespaces(self._settings.namespace)
+        self._resync = Resync(kube, self.store, self.health, self.metrics)
+        self.watchable = self._resync.watchable
+        settings = inputs.settings
         self._access = Access(session, settings.prometheus_access, settings.prometheus_proxy)
         self._replicas = replicas(settings, kube)
         self._kubelets = self._touching() if isinstance(self._replicas, Discovered) else None
         # One for all namespaces: it asks Prometheus one thing at a time.
         self._past = self._history() if settings.prometheus_url else None
-        self.metrics.leader.set_function(lambda: election.leading)
-        self.metrics.queue.set_function(self._namespaces.waiting)
+        self.metrics.leader.set_function(lambda: self._election.leading)
+        self.metrics.queue.set_function(self.store.waiting)
 
     async def run(self) -> None:
-        """Until SIGTERM, or a mistake of ours."""
-        stop = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-        served, watchable = self._settings.namespace, self._informer.watchable
-        tasks = {
-            "the lists": self._informer.run(),
-            "the election": self._election.run(self._act),
-            "the watches": watch(served, self._namespaces, watchable, self.health, stop.set),
-        }
-        await supervise(tasks, until=stop.wait())
+        """Until cancelled, which releases the Lease.
+
+        :raises TaskEndedError: a task ended by itself.
+        """
+        await supervise(
+            {"the lists": self._resync.run(), "the election": self._election.run(self._act)}
+        )
 
     async def _act(self) -> None:
         """Reconcile each namespace, until we lose the Lease."""
@@ -134,11 +136,11 @@ class Operator:
         """A task for each namespace, as soon as it has anything."""
         begun: set[str] = set()
         while True:
-            self._namespaces.grown.clear()
-            for namespace in set(self._namespaces) - begun:
+            self.store.grown.clear()
+            for namespace in set(self.store) - begun:
                 begun.add(namespace)
                 tasks.start(f"the reconciler of {namespace}", self._serve(namespace))
-            await self._namespaces.grown.wait()
+            await self.store.grown.wait()
 
     def _own_rule(self) -> OwnRule:
         settings, permit = self._settings, self._election.permit
@@ -149,7 +151,7 @@ class Operator:
     async def _serve(self, namespace: str) -> None:
         """One namespace, which knows of no other."""
         self.health.turned(namespace)
-        store = self._namespaces[namespace]
+        store = self.store[namespace]
         previews = Previews(self._past, self._catalogue, store.touch)
         reconciler = Reconciler(
             namespace,

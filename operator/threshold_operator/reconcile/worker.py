@@ -29,6 +29,7 @@ from threshold_operator.cluster.objects import (
 from threshold_operator.cluster.status import Status, desired_status, same_status, transitions
 from threshold_operator.cluster.store import Store
 from threshold_operator.evidence.effect import alert_state, judge
+from threshold_operator.model.body import Body
 from threshold_operator.model.catalogue import Catalogue
 from threshold_operator.model.condition import (
     PASSING,
@@ -48,8 +49,6 @@ from threshold_operator.reconcile.probe import CALM_SECONDS, Probe
 from threshold_operator.telemetry import Health, Metrics
 
 log = logging.getLogger(__name__)
-
-Body = Mapping[str, Any]
 
 #: Collects a burst of events into one turn.
 GATHER_SECONDS = 0.1
@@ -254,7 +253,7 @@ class Reconciler:
             live = await self._cluster.apply_rule(wanted)
         except KubeError as error:
             raise _explained(error) from error
-        self._store.rules.keep(live)
+        self._store.rules.put(live, ours=True)
         self._written[name] = (wanted, _version(live))
 
     async def _sync_status(self, body: Body, decision: Decision, obstacle: Verdict | None) -> bool:
@@ -264,7 +263,7 @@ class Reconciler:
             return False
         self._metrics.writes.labels("status").inc()
         after = await self._cluster.apply_status(body, wanted)
-        self._store.thresholds.keep(after)
+        self._store.thresholds.put(after, ours=True)
         if after["metadata"].get("generation") != body["metadata"].get("generation"):
             self._store.touch(decision.name)  # edited meanwhile: the event of it is no news now
         await self._announce(body, before, wanted)

@@ -107,18 +107,23 @@ def test_a_watch_that_ends_starts_anew_and_not_in_a_loop(
     assert operator.process.poll() is None
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_one_dead_watch_is_named_by_liveness_though_lists_succeed(
     desk: Desk, proxied: Proxied
 ) -> None:
-    """Nothing happens to any object: what is missed is the end that each watch comes to."""
     operator = proxied.start()
-    proxied.proxy.fault = lambda r: SILENT if r.watch and "/prometheusrules" in r.path else None
+    desk.apply("tight", critical={"threshold": 0.05})
+    wait_written(desk, "tight")
+    proxied.proxy.fault = lambda r: SILENT if r.watch and "/alertthresholds" in r.path else None
     proxied.proxy.hang_up()
+    desk.apply("tight", critical={"threshold": 0.06})
+    wait_exprs(desk, "tight", "vector(0.06)")  # by a list
     said = eventually(lambda: operator.get("/healthz").text, lambda t: t != "ok", within=200)
-    assert said.startswith("last word of the watch of prometheusrules was 6"), said
+    assert said.startswith("the watch of alertthresholds missed a change 12"), said
     assert "; " not in said, "the other watch and the lists are well"
+    assert operator.get("/healthz").status_code == 503
     proxied.proxy.well()
+    desk.apply("tight", critical={"threshold": 0.07})
     eventually(lambda: operator.get("/healthz").text, lambda t: t == "ok", within=HEALED)
 
 

@@ -19,9 +19,9 @@ from threshold_operator.evidence.observation import Look, Observation
 from threshold_operator.evidence.preview import Outcome, Question, Report
 from threshold_operator.evidence.replay import Episode
 from threshold_operator.model.condition import UNREACHABLE
-from threshold_operator.reconcile.informer import Informer
 from threshold_operator.reconcile.previews import Previews
 from threshold_operator.reconcile.probe import Probe
+from threshold_operator.reconcile.resync import Resync
 from threshold_operator.reconcile.worker import Reconciler
 from threshold_operator.telemetry import Health, Metrics
 
@@ -183,9 +183,7 @@ class Bench:
         self.store = namespaces[NAMESPACE]
         self.metrics = Metrics(CollectorRegistry())
         self.health = Health(self.clock)
-        self.informer = Informer(
-            self.cluster, namespaces, self.health, self.metrics, clock=self.clock
-        )
+        self.resync = Resync(self.cluster, namespaces, self.health, self.metrics, clock=self.clock)
         self.previews = Previews(
             self.past if self._asked else None,
             CATALOGUE,
@@ -212,7 +210,7 @@ class Bench:
         """One turn, some seconds after the last, and a list when it is time for one."""
         self.clock.seconds += after
         if self.clock() >= self._list_due:
-            self._list_due = self.clock() + await self.informer.turn()
+            self._list_due = self.clock() + await self.resync.turn()
         await self.reconciler.turn()
 
     async def relist(self) -> None:

@@ -46,20 +46,29 @@ async def told(client: Client, path: str) -> tuple[int, str]:
 def all_is_well(health: Health) -> None:
     health.listed()
     health.turned("desk")
-    health.heard("thresholds")
-    health.heard("rules")
+    for kind in ("thresholds", "rules"):
+        health.missed(kind)
+        health.heard(kind)
 
 
 async def test_alive_while_it_hears_and_works(client: Client, health: Health, clock: Clock) -> None:
     for _ in range(5):
-        clock.seconds += SILENT_AFTER_SECONDS
+        clock.seconds += LOST_AFTER_SECONDS
         all_is_well(health)
         assert await told(client, "/healthz") == (200, "ok")
 
 
+async def test_a_watch_over_which_nothing_happens_is_alive(
+    client: Client, health: Health, clock: Clock
+) -> None:
+    all_is_well(health)
+    clock.seconds += 10 * SILENT_AFTER_SECONDS
+    health.listed()
+    health.turned("desk")
+    assert await told(client, "/healthz") == (200, "ok")
+
+
 DEAD = {
-    "rules": (SILENT_AFTER_SECONDS, "last word of the watch of rules was 61 s ago"),
-    "thresholds": (SILENT_AFTER_SECONDS, "last word of the watch of thresholds was 61 s ago"),
     "list": (LOST_AFTER_SECONDS, "last list was 181 s ago"),
     "turn": (LOST_AFTER_SECONDS, "last turn of desk was 181 s ago"),
 }
@@ -71,13 +80,29 @@ async def test_what_says_nothing_is_dead_whatever_else_does(
 ) -> None:
     all_is_well(health)
     clock.seconds += after + 1
-    for other in {"rules", "thresholds"} - {what}:
-        health.heard(other)
     if what != "list":
         health.listed()
     if what != "turn":
         health.turned("desk")
     assert await told(client, "/healthz") == (503, said)
+
+
+async def test_a_watch_is_dead_that_is_silent_since_a_list_found_a_change(
+    client: Client, health: Health, clock: Clock
+) -> None:
+    health.missed("rules")
+    health.missed("thresholds")
+    for _ in range(3):
+        assert await told(client, "/healthz") == (200, "ok")
+        clock.seconds += SILENT_AFTER_SECONDS / 3
+        health.missed("rules")  # a later change takes nothing back
+        health.listed()
+        health.heard("thresholds")
+    clock.seconds += 1
+    said = "the watch of rules missed a change 121 s ago"
+    assert await told(client, "/healthz") == (503, said)
+    health.heard("rules")
+    assert await told(client, "/healthz") == (200, "ok")
 
 
 async def test_a_follower_has_no_turns(client: Client, health: Health, clock: Clock) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from threshold_operator.cluster.store import Namespaces, Shelf, Store
+from threshold_operator.cluster.store import Namespaces, Objects, Store
 
 
 def body(name: str = "a", version: int = 1, uid: str = "u1") -> dict[str, Any]:
@@ -20,84 +21,99 @@ def heard() -> list[str]:
 
 
 @pytest.fixture
-def shelf(heard: list[str]) -> Shelf:
-    return Shelf(heard.append)
+def objects(heard: list[str]) -> Objects:
+    return Objects(heard.append)
 
 
-def test_who_owns_which_field_is_not_kept_but_when_they_wrote_is(shelf: Shelf) -> None:
+def test_who_owns_which_field_is_not_kept_but_when_they_wrote_is(objects: Objects) -> None:
     written = {"manager": "m", "time": "2026-01-01T00:00:00Z"}
-    for version, take in enumerate((shelf.put, shelf.keep), 1):
-        seen = body(version=version)
-        seen["metadata"]["managedFields"] = [{**written, "fieldsV1": {"f:spec": {}}}]
-        take(seen)
-        assert shelf["a"]["metadata"]["managedFields"] == [written]
+    seen = body()
+    seen["metadata"]["managedFields"] = [{**written, "fieldsV1": {"f:spec": {}}}]
+    given = copy.deepcopy(seen)
+    objects.put(seen)
+    assert objects["a"]["metadata"]["managedFields"] == [written]
+    assert seen == given, "what was given is its giver's"
 
 
-def test_each_version_is_news_once(shelf: Shelf, heard: list[str]) -> None:
+def test_each_version_is_news_once(objects: Objects, heard: list[str]) -> None:
     for version in (1, 1, 2, 2):
-        shelf.put(body(version=version))
+        objects.put(body(version=version))
     assert heard == ["a", "a"]
 
 
-def test_an_older_version_never_replaces_a_newer(shelf: Shelf, heard: list[str]) -> None:
-    shelf.put(body(version=10))
-    shelf.put(body(version=9))
-    assert shelf["a"] == body(version=10)
+def test_an_older_version_never_replaces_a_newer(objects: Objects, heard: list[str]) -> None:
+    objects.put(body(version=10))
+    objects.put(body(version=9))
+    assert objects["a"] == body(version=10)
     assert heard == ["a"]
 
 
 def test_our_own_write_is_no_news_nor_is_the_event_that_tells_of_it(
-    shelf: Shelf, heard: list[str]
+    objects: Objects, heard: list[str]
 ) -> None:
-    shelf.keep(body(version=5))
-    shelf.put(body(version=5))
+    assert objects.put(body(version=5), ours=True)
+    assert not objects.put(body(version=5))
     assert heard == []
 
 
+def test_an_answer_to_our_own_write_never_replaces_a_newer_version(objects: Objects) -> None:
+    objects.put(body(version=7))
+    assert not objects.put(body(version=6), ours=True)
+    assert objects["a"] == body(version=7)
+
+
+def test_an_answer_to_our_own_write_brings_back_nothing_that_is_gone(objects: Objects) -> None:
+    objects.put(body(version=5))
+    objects.drop(body(version=7))
+    objects.retain([], objects.snapshot())  # a list ends while the answer is on its way
+    assert not objects.put(body(version=6), ours=True)
+    assert "a" not in objects
+
+
 def test_the_end_of_an_earlier_object_is_not_that_of_its_successor(
-    shelf: Shelf, heard: list[str]
+    objects: Objects, heard: list[str]
 ) -> None:
-    shelf.put(body(version=7, uid="u2"))
-    shelf.drop(body(version=6, uid="u1"))
-    assert "a" in shelf
-    shelf.drop(body(version=8, uid="u2"))
-    assert "a" not in shelf
+    objects.put(body(version=7, uid="u2"))
+    objects.drop(body(version=6, uid="u1"))
+    assert "a" in objects
+    objects.drop(body(version=8, uid="u2"))
+    assert "a" not in objects
     assert heard == ["a", "a"]
 
 
-def listed(shelf: Shelf, before: Mapping[str, Any], *bodies: dict[str, Any]) -> int:
-    missed = sum(map(shelf.put, bodies))
-    return missed + shelf.retain({each["metadata"]["name"] for each in bodies}, before)
+def listed(objects: Objects, before: Mapping[str, Any], *bodies: dict[str, Any]) -> int:
+    missed = sum(map(objects.put, bodies))
+    return missed + objects.retain({each["metadata"]["name"] for each in bodies}, before)
 
 
-def test_a_list_brings_what_events_missed_and_counts_it(shelf: Shelf, heard: list[str]) -> None:
+def test_a_list_brings_what_events_missed_and_counts_it(objects: Objects, heard: list[str]) -> None:
     for name in ("same", "changed", "gone"):
-        shelf.put(body(name))
+        objects.put(body(name))
     heard.clear()
-    missed = listed(shelf, shelf.snapshot(), body("same"), body("changed", 2), body("new"))
+    missed = listed(objects, objects.snapshot(), body("same"), body("changed", 2), body("new"))
     assert sorted(heard) == ["changed", "gone", "new"]
     assert missed == 3
-    assert "gone" not in shelf
+    assert "gone" not in objects
 
 
-def test_what_went_while_a_list_was_on_its_way_stays_away(shelf: Shelf) -> None:
-    shelf.put(body("old"))
-    before = shelf.snapshot()
-    shelf.drop(body("old"))
-    assert listed(shelf, before, body("old")) == 0
-    assert "old" not in shelf
-    shelf.put(body("old", 5, uid="another"))
-    assert "old" in shelf
+def test_what_went_while_a_list_was_on_its_way_stays_away(objects: Objects) -> None:
+    objects.put(body("old"))
+    before = objects.snapshot()
+    objects.drop(body("old"))
+    assert listed(objects, before, body("old")) == 0
+    assert "old" not in objects
+    objects.put(body("old", 5, uid="another"))
+    assert "old" in objects
 
 
-def test_a_list_doesn_t_undo_what_events_told_while_it_was_on_its_way(shelf: Shelf) -> None:
-    shelf.put(body("old"))
-    before = shelf.snapshot()
-    shelf.put(body("fresh", 20))
-    shelf.put(body("old", 21))
-    assert listed(shelf, before) == 0
-    assert "fresh" in shelf
-    assert "old" in shelf
+def test_a_list_doesn_t_undo_what_events_told_while_it_was_on_its_way(objects: Objects) -> None:
+    objects.put(body("old"))
+    before = objects.snapshot()
+    objects.put(body("fresh", 20))
+    objects.put(body("old", 21))
+    assert listed(objects, before) == 0
+    assert "fresh" in objects
+    assert "old" in objects
 
 
 def test_a_rule_makes_its_object_dirty() -> None:

@@ -1,6 +1,6 @@
-"""Keeps the stores true: lists everything once a minute, whatever the watches told or lost.
+"""Lists everything once a minute, whatever the watches told or lost: kopf lists only at its start.
 
-Leader and follower alike do it, so that whoever takes over knows everything already.
+Leader and follower alike do it, so that the follower knows everything when it takes over.
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
-from threshold_operator.cluster.api import GoneError, KubeError
+from threshold_operator.cluster.api import RULES, GoneError, KubeError
 from threshold_operator.cluster.objects import PREFIX
-from threshold_operator.cluster.store import Namespaces, Shelf, Store
+from threshold_operator.cluster.store import Namespaces, Objects, Store
+from threshold_operator.model.body import Body
+from threshold_operator.model.threshold import PLURAL
 from threshold_operator.reconcile.backoff import Backoff
 from threshold_operator.telemetry import Health, Metrics
 
 log = logging.getLogger(__name__)
-
-Body = Mapping[str, Any]
 
 RESYNC_SECONDS = 60.0
 #: While one of the kinds isn't installed nothing can be watched, and lists are all that we have.
@@ -36,11 +36,11 @@ class Lists(Protocol):
         ...
 
     def list_rules(self) -> AsyncIterator[dict[str, Any]]:
-        """All PrometheusRules, whoever made them."""
+        """All PrometheusRules, also foreign ones."""
         ...
 
 
-class Informer:
+class Resync:
     """``watchable`` once the cluster knows both kinds. ``clock`` counts seconds, never jumps."""
 
     def __init__(
@@ -63,7 +63,7 @@ class Informer:
             await asyncio.sleep(pause)
 
     async def turn(self) -> float:
-        """Make up for events that got lost; returns the seconds until the next time."""
+        """List once; returns the seconds until the next time."""
         try:
             missed = await self._relist()
         except KubeError as error:
@@ -79,22 +79,28 @@ class Informer:
 
     async def _relist(self) -> int:
         """Returns how many changes no event had told of."""
-        missed = await self._take(self._cluster.list_thresholds(), lambda store: store.thresholds)
-        missed += await self._take(self._rules(), lambda store: store.rules)
+        thresholds, rules = self._cluster.list_thresholds(), self._rules()
+        missed = await self._take(PLURAL, thresholds, lambda store: store.thresholds)
+        missed += await self._take(RULES, rules, lambda store: store.rules)
         self._namespaces.completed()
         return missed
 
-    async def _take(self, listed: AsyncIterator[Body], shelf: Callable[[Store], Shelf]) -> int:
-        known = {name: shelf(store).snapshot() for name, store in self._namespaces.items()}
+    async def _take(
+        self, kind: str, listed: AsyncIterator[Body], objects: Callable[[Store], Objects]
+    ) -> int:
+        watched = self.watchable.is_set()
+        known = {name: objects(store).snapshot() for name, store in self._namespaces.items()}
         names: dict[str, set[str]] = {namespace: set() for namespace in known}
-        missed = 0
+        news = gone = 0
         async for body in listed:
             meta = body["metadata"]
             names.setdefault(meta["namespace"], set()).add(meta["name"])
-            missed += shelf(self._namespaces[meta["namespace"]]).put(body)
+            news += objects(self._namespaces[meta["namespace"]]).put(body)
         for namespace, before in known.items():
-            missed += shelf(self._namespaces[namespace]).retain(names[namespace], before)
-        return missed
+            gone += objects(self._namespaces[namespace]).retain(names[namespace], before)
+        if news and watched:
+            self._health.missed(kind)
+        return news + gone
 
     async def _rules(self) -> AsyncIterator[Body]:
         try:
