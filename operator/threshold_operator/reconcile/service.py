@@ -30,10 +30,9 @@ from threshold_operator.reconcile.extra_alerts import OwnRule, settle
 from threshold_operator.reconcile.extra_entries import OwnAlerts, read, with_own
 from threshold_operator.reconcile.kubelets import Kubelets
 from threshold_operator.reconcile.previews import Previews
-from threshold_operator.reconcile.probe import Probe
+from threshold_operator.reconcile.probe import EveryReplica, Probe
 from threshold_operator.reconcile.prometheuses import Discovered, Named
 from threshold_operator.reconcile.resync import Resync
-from threshold_operator.reconcile.witness import EveryReplica
 from threshold_operator.reconcile.worker import Reconciler
 from threshold_operator.settings import Settings
 from threshold_operator.supervision import Supervisor, supervise

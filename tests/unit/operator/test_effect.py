@@ -142,7 +142,10 @@ SILENCED = threshold("tsla", PNL, match={"symbol": "TSLA"}, critical={"enabled":
 KINDS = {
     "own timing": (OWN, "critical 0.03"),
     "hysteresis": (HELD, "critical 0.03"),
-    "a shadow": (SHADOWED, "critical 0.03 beside the numbers in force, and notifies nobody"),
+    "a shadow": (
+        SHADOWED,
+        "critical 0.03 in Shadow: no other rule reads them, and they notify no one",
+    ),
     "silence": (SILENCED, "critical +Inf"),
 }
 

@@ -14,8 +14,8 @@ from threshold_operator.evidence.access import Access
 from threshold_operator.evidence.observation import Blind
 from threshold_operator.evidence.prometheus import Address
 from threshold_operator.evidence.selectors import Selection
+from threshold_operator.reconcile.probe import EveryReplica
 from threshold_operator.reconcile.prometheuses import Discovered, Found, Named
-from threshold_operator.reconcile.witness import EveryReplica
 
 Body = dict[str, Any]
 FALLBACK = Address("Prometheus", "http://main.monitoring:9090")
