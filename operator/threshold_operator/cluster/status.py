@@ -9,6 +9,7 @@ from typing import Any
 from threshold_operator.cluster.objects import rule_name
 from threshold_operator.model.catalogue import Catalogue
 from threshold_operator.model.condition import (
+    EXPIRED,
     NOT_CONFIGURED,
     PREVIEW,
     PROPAGATING,
@@ -21,6 +22,10 @@ from threshold_operator.model.threshold import AlertThreshold, rfc3339
 Status = dict[str, Any]
 
 NOT_ACCEPTED = "NotAccepted"
+#: Only there where it is True, as kstatus has it: Flux and Argo CD end their wait with an error.
+STALLED = "Stalled"
+#: What an object is Ready with that is to put nothing in force.
+_NOTHING_TO_DO = {PREVIEW, EXPIRED}
 
 #: Either said by another condition, or of no interest in itself.
 _NO_NEWS = {NOT_ACCEPTED, ACCEPTED, PROPAGATING, NOT_CONFIGURED, PREVIEW}
@@ -50,6 +55,9 @@ def desired_status(
     effective = verdict or Verdict("False", NOT_ACCEPTED, _not_accepted(decision))
     verdicts = {"Accepted": _accepted(decision), "Effective": effective}
     verdicts["Ready"] = _ready(verdicts)
+    if decision.refusal is not None:
+        text = f"waiting doesn't help; {decision.refusal.message}"
+        verdicts[STALLED] = Verdict("True", decision.refusal.reason, text)
     status: Status = {"observedGeneration": decision.generation}
     if decision.in_force is not None:
         status |= {"state": state, **_in_force(decision.in_force, catalogue)}
@@ -65,6 +73,8 @@ def desired_status(
 def same_status(live: Mapping[str, Any], wanted: Status) -> bool:
     """Whether nothing of ours is to be written; other people's conditions are theirs."""
     conditions = {c.get("type"): c for c in live.get("conditions") or []}
+    if STALLED in conditions and not condition_of(wanted, STALLED):
+        return False
     return all(live.get(name) == wanted.get(name) for name in _FIELDS) and all(
         conditions.get(condition["type"]) == condition for condition in wanted["conditions"]
     )
@@ -79,7 +89,7 @@ def transitions(previous: Mapping[str, Any], wanted: Status) -> Iterator[tuple[s
         kind, reason = condition["type"], condition["reason"]
         before = condition_of(previous, kind)
         moved = (before.get("status"), before.get("reason")) != (condition["status"], reason)
-        if moved and kind != "Ready" and reason not in _NO_NEWS:
+        if moved and kind in ("Accepted", "Effective") and reason not in _NO_NEWS:
             level = "Normal" if condition["status"] == "True" else "Warning"
             yield level, reason, condition["message"]
 
@@ -116,19 +126,27 @@ def _not_accepted(decision: Decision) -> str:
 
 
 def _ready(verdicts: Mapping[str, Verdict]) -> Verdict:
-    """True if all are; else as the first that isn't, False before Unknown."""
+    """Whether the object does what it was asked to; else as the first that doesn't hold.
+
+    False comes before Unknown. A Preview and an expired object are to put nothing in force.
+    """
+    effective = verdicts["Effective"]
+    if verdicts["Accepted"].status == "True" and effective.reason in _NOTHING_TO_DO:
+        return Verdict("True", effective.reason, f"as asked: {effective.message}")
     for status in ("False", "Unknown"):
         for kind, verdict in verdicts.items():
             if verdict.status == status:
-                return Verdict(status, verdict.reason, f"not {kind}: see that condition")
-    return Verdict("True", "Ready", "accepted and effective")
+                return Verdict(status, verdict.reason, f"not {kind}: {verdict.message}")
+    return Verdict("True", "Ready", "accepted, and in force in Prometheus")
 
 
 def _condition(
     kind: str, verdict: Verdict, generation: int, previous: Mapping[str, Any], now: datetime
 ) -> dict[str, Any]:
     before = condition_of(previous, kind)
-    unmoved = before.get("status") == verdict.status and before.get("lastTransitionTime")
+    # The schema's default for a new object has no generation, and a time long ago.
+    ours = before.get("observedGeneration") is not None
+    unmoved = ours and before.get("status") == verdict.status and before.get("lastTransitionTime")
     return {
         "type": kind,
         "status": verdict.status,

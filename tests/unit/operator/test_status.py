@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.unit.operator.objects import CATALOGUE, LATENCY, NOW, PNL, threshold
 
 from threshold_operator.cluster.status import desired_status, same_status, transitions
 from threshold_operator.model.condition import Verdict
 from threshold_operator.model.precedence import Decision, Refusal
+
+CRD = Path(__file__).parents[3] / "charts/stocks-fastapi/templates/operator/crd.yaml"
 
 GOOD = Decision("tight", "u", 1, threshold(), None)
 REFUSED = Decision("tight", "u", 2, threshold(), Refusal("OutOfBounds", "is 7"))
@@ -61,18 +65,78 @@ def test_every_number_of_a_tier_is_shown_and_silence_too() -> None:
     }
 
 
+NO_RULE = Verdict("False", "Preview", "a Preview puts nothing in force: see status.preview")
+OVER = Verdict("False", "Expired", "expired at 2026-11-23T12:00:30Z: its numbers no longer hold")
+
 READY = {
     "accepted and effective": (GOOD, PROVEN, ("True", "Ready")),
     "accepted and on its way": (GOOD, ON_ITS_WAY, ("False", "Propagating")),
     "accepted and nobody to ask": (GOOD, SILENT, ("Unknown", "PrometheusUnreachable")),
+    "a preview, which is to put nothing in force": (GOOD, NO_RULE, ("True", "Preview")),
+    "expired, so nothing is left to do": (GOOD, OVER, ("True", "Expired")),
     "refused with an older generation in force": (REFUSED, None, ("False", "OutOfBounds")),
     "refused with nothing in force": (NOTHING, None, ("False", "UnknownAlert")),
 }
 
 
 @pytest.mark.parametrize(("decision", "verdict", "ready"), READY.values(), ids=READY)
-def test_ready_is_both(decision: Decision, verdict: Verdict | None, ready: tuple[str, str]) -> None:
+def test_row_d_ready_is_to_do_what_was_asked(
+    decision: Decision, verdict: Verdict | None, ready: tuple[str, str]
+) -> None:
     assert conditions(status(decision, verdict))["Ready"] == ready
+
+
+def kstatus(body: dict[str, Any]) -> str:
+    """What kstatus makes of a custom resource (cli-utils, pkg/kstatus/status: GetStatus).
+
+    Flux, Argo CD, ``kpt live`` and Helm 4 wait by these rules.
+    """
+    found = body["status"]
+    if found.get("observedGeneration") not in (None, body["metadata"]["generation"]):
+        return "InProgress"
+    said = {c["type"]: c["status"] for c in found.get("conditions", [])}
+    if said.get("Reconciling") == "True":
+        return "InProgress"
+    if said.get("Stalled") == "True":
+        return "Failed"
+    return {"True": "Current", None: "Current"}.get(said.get("Ready"), "InProgress")
+
+
+WAITS = {
+    "in force": (GOOD, PROVEN, "Current"),
+    "a preview": (GOOD, NO_RULE, "Current"),
+    "expired": (GOOD, OVER, "Current"),
+    "on its way": (GOOD, ON_ITS_WAY, "InProgress"),
+    "nobody to ask": (GOOD, SILENT, "InProgress"),
+    "refused, and an older generation holds": (REFUSED, None, "Failed"),
+    "refused": (NOTHING, None, "Failed"),
+}
+
+
+@pytest.mark.parametrize(("decision", "verdict", "result"), WAITS.values(), ids=WAITS)
+def test_row_d_who_waits_by_kstatus_hears_of(
+    decision: Decision, verdict: Verdict | None, result: str
+) -> None:
+    found = status(decision, verdict)
+    assert kstatus({"metadata": {"generation": decision.generation}, "status": found}) == result
+    newer = {"metadata": {"generation": decision.generation + 1}, "status": found}
+    assert kstatus(newer) == "InProgress", "the status speaks of an older generation"
+
+
+def test_row_d_an_object_that_is_new_is_in_progress_for_kstatus() -> None:
+    """The CRD's default: without it an object without a status would count as done."""
+    crd = yaml.safe_load(CRD.read_text().partition("\nspec:")[2].partition("{{")[0])
+    schema = crd["versions"][0]["schema"]["openAPIV3Schema"]
+    default = schema["properties"]["status"]["default"]
+    assert kstatus({"metadata": {"generation": 1}, "status": default}) == "InProgress"
+    found = status(verdict=SILENT, previous=default)
+    assert {c["lastTransitionTime"] for c in found["conditions"]} == {"2026-11-23T12:00:00Z"}
+
+
+def test_what_was_stalled_and_no_longer_is_is_taken_away() -> None:
+    live = status(REFUSED, None)
+    assert not same_status(live, status(previous=live))
+    assert "Stalled" not in conditions(status(previous=live))
 
 
 def test_a_refused_edit_is_not_effective_and_says_what_is() -> None:
