@@ -80,7 +80,7 @@ def test_a_wrong_url_that_becomes_right_after_five_minutes_needs_no_restart(
         )
         assert (said["reason"], url[7:17] in said["message"]) == ("PrometheusUnreachable", True)
         time.sleep(LATE_SECONDS)  # the time itself is what is tried
-        stack.kubectl("apply", "-f", str(service(tmp_path)))
+        stack.kubectl("--namespace", MONITORING, "apply", "-f", str(service(tmp_path)))
         wait_proven(stack, 0.13)
         assert operator(stack) == before
     stack.kubectl("--namespace", MONITORING, "delete", "service", "late")
