@@ -31,6 +31,7 @@ from threshold_operator.cli.sources import (
     in_cluster,
     usable,
     valid,
+    warn,
 )
 from threshold_operator.model.catalogue import NAMESPACE_TOKEN, Catalogue, CatalogueError, kebab
 from threshold_operator.model.condition import condition_of
@@ -202,6 +203,7 @@ def _validate(arguments: argparse.Namespace) -> int:
         return FOUND if any(each.problems for each in checked) else 0
     if complain(arguments.command, checked):
         return FOUND
+    warn(arguments.command, checked, datetime.now(UTC))
     print(f"{len(checked)} valid")
     return 0
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from threshold_operator.cli.changes import World
 from threshold_operator.cli.files import Checked, FileProblemError, load
 from threshold_operator.model.catalogue import Catalogue
-from threshold_operator.model.threshold import AlertThreshold, Problem
+from threshold_operator.model.threshold import AlertThreshold, Problem, rfc3339
 
 CHART_FILES = Path("charts/stocks-fastapi/files")
 
@@ -71,6 +71,16 @@ def complain(command: str, checked: Iterable[Checked]) -> bool:
     if lines:
         print("\n  ".join([f"threshold-operator {command}:", *lines]), file=sys.stderr)
     return bool(lines)
+
+
+def warn(command: str, checked: Iterable[Checked], now: datetime) -> None:
+    """Say what is valid and most likely not meant."""
+    for each in checked:
+        expiry = each.threshold.spec.expiresAt if each.threshold else None
+        if expiry is not None and expiry <= now:
+            text = f"spec.expiresAt: {rfc3339(expiry)} has passed"
+            text += "; the object will be accepted as Expired, and the defaults hold"
+            print(f"threshold-operator {command}: {each.file}: warning: {text}", file=sys.stderr)
 
 
 def usable(arguments: argparse.Namespace, catalogue: Catalogue) -> list[AlertThreshold]:

@@ -215,9 +215,6 @@ class Spec(_Strict):
         return {severity: tier for severity, tier in tiers.items() if tier is not None}
 
 
-_STILLBORN = "must lie in the future when the object is created"
-
-
 @dataclass(frozen=True)
 class AlertThreshold:
     """A valid object. ``generation`` counts its edits (metadata.generation)."""
@@ -241,7 +238,7 @@ class AlertThreshold:
         problems = [*_identity_problems(body, meta), *_spec_problems(body.get("spec"))]
         if problems:
             raise InvalidThresholdError(problems)
-        threshold = cls(
+        return cls(
             namespace=meta.get("namespace") or namespace,
             name=meta["name"],
             uid=meta.get("uid", ""),
@@ -249,9 +246,6 @@ class AlertThreshold:
             created=parse_time(meta.get("creationTimestamp")),
             spec=Spec.model_validate(body["spec"]),
         )
-        if threshold.generation == 1 and threshold.expired(threshold.created):
-            raise InvalidThresholdError([Problem("spec.expiresAt", _STILLBORN)])
-        return threshold
 
     @property
     def scope(self) -> str:

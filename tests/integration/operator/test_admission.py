@@ -43,10 +43,6 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         threshold("bad", "StocksApiAbsent", critical={"threshold": 3, "recover": 2}),
         "spec.critical.recover: is 2, must lie above threshold (3)",
     ),
-    "an expiry that has passed": (
-        threshold("bad", critical={"threshold": 0.1}, expiresAt="2020-01-01T00:00:00Z"),
-        "spec.expiresAt: is 2020-01-01T00:00:00Z, must lie in the future",
-    ),
     "a scope that the alert doesn't have": (
         threshold("bad", match={"symbol": "TSLA"}, critical={"threshold": 0.1}),
         f"spec.match: {ALERT} has no scope label; remove match",

@@ -398,3 +398,14 @@ def test_crd_and_model_know_the_same_fields() -> None:
     assert schema["properties"].keys() == ours["properties"].keys()
     assert schema["required"] == ours["required"]
     assert schema["properties"]["mode"]["enum"] == ours["$defs"]["Mode"]["enum"]
+
+
+def test_row_b_an_object_that_is_created_expired_is_accepted_and_ready(
+    desk: Desk, start: Start
+) -> None:
+    """As where a backup is restored, or GitOps applies an old file; with the chart's policy."""
+    start()
+    desk.apply("old", critical={"threshold": 0.05}, expiresAt="2020-01-01T00:00:00Z")
+    desk.wait_condition("old", "Accepted", "True", "Accepted")
+    desk.wait_condition("old", "Effective", "False", "Expired")
+    desk.wait_condition("old", "Ready", "True", "Expired")

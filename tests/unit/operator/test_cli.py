@@ -60,6 +60,19 @@ def test_render_writes_the_chart_rules_and_the_objects_of_one_namespace(tmp_path
     assert group["rules"][0]["labels"]["namespace"] == "desk"
 
 
+def test_row_b_an_expired_object_is_valid_with_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / "old.yaml"
+    old.write_text(GOOD + '  expiresAt: "2020-01-01T00:00:00Z"\n')
+    assert code_of("validate", str(old)) == 0
+    said = capsys.readouterr()
+    assert said.out == "1 valid\n"
+    assert "old.yaml: warning: spec.expiresAt: 2020-01-01T00:00:00Z has passed" in said.err
+    rendered = tmp_path / "rules"
+    assert code_of("render", "--namespace", "x", "--output", str(rendered), str(old)) == 0
+
+
 def test_every_example_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
     files = sorted((ROOT / "examples").glob("*.yaml"))
     examples = [str(file) for file in files if "kind: AlertThreshold" in file.read_text()]
