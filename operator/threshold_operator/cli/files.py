@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
+from threshold_operator.cli import kubectl_yaml
 from threshold_operator.model.catalogue import Catalogue
-from threshold_operator.model.threshold import AlertThreshold, InvalidThresholdError, Problem
+from threshold_operator.model.threshold import KIND, AlertThreshold, InvalidThresholdError, Problem
 
 #: What ``kubectl get -o yaml`` makes of several objects.
 _LISTS = {"List", "AlertThresholdList"}
@@ -23,12 +24,21 @@ class FileProblemError(ValueError):
 
 @dataclass(frozen=True)
 class Checked:
-    """One object of a file; ``threshold`` is None where it can't even be read."""
+    """One object of a file; ``threshold`` is None where it can't even be read.
+
+    ``document`` counts the documents of the file from 1; 0 where it has only one.
+    """
 
     file: Path
     name: str
     threshold: AlertThreshold | None
     problems: tuple[Problem, ...] = ()
+    document: int = 0
+
+    def __str__(self) -> str:
+        """Where it is, for people."""
+        number = f", document {self.document}" if self.document else ""
+        return f"{self.file}{number}, {KIND}/{self.name}"
 
 
 def load(files: Iterable[Path], namespace: str | None, catalogue: Catalogue) -> list[Checked]:
@@ -37,20 +47,31 @@ def load(files: Iterable[Path], namespace: str | None, catalogue: Catalogue) -> 
     :param namespace: of objects that name none; one that names another is a problem.
     :raises FileProblemError: a file can't be read, or holds no objects.
     """
-    found = [_check(file, body, namespace, catalogue) for file in files for body in documents(file)]
+    found = [
+        replace(_check(file, body, namespace, catalogue), document=number)
+        for file in files
+        for number, body in documents(file)
+    ]
     return _without_twins(found)
 
 
-def documents(file: Path) -> list[dict[str, Any]]:
-    """The objects of one file, as they are written there."""
+def documents(file: Path) -> list[tuple[int, dict[str, Any]]]:
+    """The objects of one file as kubectl reads them, each with the number of its document."""
     try:
-        found = [body for body in yaml.safe_load_all(file.read_text("utf-8")) if body is not None]
-    # ValueError: what looks like a date and is none, or isn't UTF-8.
+        whole = list(kubectl_yaml.documents(file.read_text("utf-8-sig")))
+    # ValueError: it isn't UTF-8.
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise FileProblemError(f"{file}: {error}") from error
-    found = [item for body in found for item in _items(body)]
-    if not all(isinstance(body, dict) for body in found):
-        raise FileProblemError(f"{file}: holds something that is no object; start with apiVersion:")
+    found = [
+        (number if len(whole) > 1 else 0, item)
+        for number, body in enumerate(whole, start=1)
+        if body is not None
+        for item in _items(body)
+    ]
+    for number, body in found:
+        if not isinstance(body, dict):
+            where = f"{file}, document {number}" if number else f"{file}"
+            raise FileProblemError(f"{where}: is no object; start with apiVersion:")
     return found
 
 

@@ -80,7 +80,7 @@ def warn(command: str, checked: Iterable[Checked], now: datetime) -> None:
         if expiry is not None and expiry <= now:
             text = f"spec.expiresAt: {rfc3339(expiry)} has passed"
             text += "; the object will be accepted as Expired, and the defaults hold"
-            print(f"threshold-operator {command}: {each.file}: warning: {text}", file=sys.stderr)
+            print(f"threshold-operator {command}: {each}: warning: {text}", file=sys.stderr)
 
 
 def usable(arguments: argparse.Namespace, catalogue: Catalogue) -> list[AlertThreshold]:
@@ -95,7 +95,7 @@ def usable(arguments: argparse.Namespace, catalogue: Catalogue) -> list[AlertThr
 
 
 def _problems(checked: Iterable[Checked]) -> list[str]:
-    return [f"{each.file}: {problem}" for each in checked for problem in each.problems]
+    return [f"{each}: {problem}" for each in checked for problem in each.problems]
 
 
 def in_cluster(namespace: str | None, catalogue: Catalogue, now: datetime) -> list[Checked]:

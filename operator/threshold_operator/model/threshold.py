@@ -94,6 +94,15 @@ class InvalidThresholdError(ValueError):
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        """As the API server has it for the fields that it knows."""
+        if not isinstance(data, dict):
+            return data
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        return {key: v for key, v in data.items() if v is not None or key not in known}
+
 
 #: As Prometheus writes them, without milliseconds and years: nobody is paged by either.
 _DURATION = re.compile(
@@ -168,24 +177,34 @@ class Preview(_Strict):
     window: Window = "7d"
 
 
+#: RFC 3339, and no other shape of ISO 8601; in a year that every reader of it has.
+TIME = (
+    r"2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
+    r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
+)
+
+
 def _as_time(value: object) -> object:
-    """A bare number would pass for seconds since 1970."""
-    if isinstance(value, datetime) or (isinstance(value, str) and "T" in value.upper()):
+    if isinstance(value, str) and re.fullmatch(TIME, value):
         return value
-    raise ValueError("must be a time such as 2026-12-24T21:00:00Z")
-
-
-def _in_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("must lie within the years 1 to 9999 in UTC") from error
+    raise ValueError("must be a time such as 2026-12-24T21:00:00Z (RFC 3339, year 2000 to 2999)")
 
 
 #: Not strict: in JSON and YAML a time is a string.
 Moment = Annotated[
-    AwareDatetime, Field(strict=False), BeforeValidator(_as_time), AfterValidator(_in_utc)
+    AwareDatetime,
+    Field(strict=False),
+    BeforeValidator(_as_time),
+    AfterValidator(lambda moment: moment.astimezone(UTC)),
 ]
+
+
+def _without_nulls(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    return {key: item for key, item in value.items() if item is not None}
+
+
 LabelValue = Annotated[str, Field(min_length=1, max_length=128)]
 
 
@@ -193,7 +212,9 @@ class Spec(_Strict):
     """``spec`` of an AlertThreshold, as the user wrote it."""
 
     alert: str
-    match: Annotated[dict[str, LabelValue], Field(max_length=1)] = Field(default_factory=dict)
+    match: Annotated[
+        dict[str, LabelValue], BeforeValidator(_without_nulls), Field(max_length=1)
+    ] = Field(default_factory=dict)
     warning: Tier | None = None
     critical: Tier | None = None
     #: Not strict: in JSON and YAML a mode is a string.

@@ -68,7 +68,9 @@ def test_row_b_an_expired_object_is_valid_with_a_warning(
     assert code_of("validate", str(old)) == 0
     said = capsys.readouterr()
     assert said.out == "1 valid\n"
-    assert "old.yaml: warning: spec.expiresAt: 2020-01-01T00:00:00Z has passed" in said.err
+    assert (
+        "old.yaml, AlertThreshold/rejection-rate: warning: spec.expiresAt: 2020-01-01" in said.err
+    )
     rendered = tmp_path / "rules"
     assert code_of("render", "--namespace", "x", "--output", str(rendered), str(old)) == 0
 
@@ -82,9 +84,8 @@ def test_every_example_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 UNUSABLE = {
-    "a list": ("- a list", "holds something that is no object"),
+    "a list": ("- a list", "is no object; start with apiVersion:"),
     "no YAML": ("a: [", "while parsing"),
-    "a date that is none": ("a: 2026-13-45", "month must be in 1..12"),
     "nesting without end": ("[" * 9000, "maximum recursion depth"),
     "not UTF-8": (b"\xff\xfe", "can't decode byte"),
 }
@@ -149,7 +150,7 @@ def test_an_invalid_object_is_refused_with_field_and_fix(
     argv = [command, "--namespace", "trading", *more, str(bad), "examples/tsla-pnl.yaml"]
     assert code_of(*argv) == 1
     said = capsys.readouterr().err
-    assert f"{bad}: " in said
+    assert f"{bad}, " in said
     assert message in said
     assert not output.exists(), "nothing is written of what is half right"
 
