@@ -17,6 +17,7 @@ from threshold_operator.model.threshold import (
     Mode,
     Severity,
     Tier,
+    duration,
 )
 from threshold_operator.promql.expressions import (
     chart_condition,
@@ -171,8 +172,18 @@ def _own_alert(threshold: AlertThreshold, entry: Entry, severity: Severity, tier
     return filled
 
 
+def pending_for(for_: str) -> str:
+    """How long an alert waits before it fires: its ``for``, but at least one interval.
+
+    Groups are evaluated one after another. At Prometheus' first evaluation a namespace-wide rule
+    may run before the group of a scoped object has recorded the number that governs an instance.
+    One interval later each group has been evaluated.
+    """
+    return max(for_, INTERVAL, key=duration)
+
+
 def _timed(entry: Entry, expr: str, for_: str, keep_firing_for: str | None) -> Rule:
-    rule: Rule = {"alert": entry.name, "expr": expr, "for": for_}
+    rule: Rule = {"alert": entry.name, "expr": expr, "for": pending_for(for_)}
     if keep_firing_for:
         rule["keep_firing_for"] = keep_firing_for
     return rule
