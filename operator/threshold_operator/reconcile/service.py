@@ -26,8 +26,13 @@ from threshold_operator.cluster.store import Namespaces, Store
 from threshold_operator.evidence.history import History
 from threshold_operator.evidence.prometheus import Prometheus
 from threshold_operator.model.catalogue import Catalogue
-from threshold_operator.reconcile.extra_alerts import OwnRule, settle
-from threshold_operator.reconcile.extra_entries import OwnAlerts, read, with_own
+from threshold_operator.reconcile.extra_alerts import (
+    ExtraAlerts,
+    ExtraAlertsRule,
+    read,
+    settle,
+    with_extra,
+)
 from threshold_operator.reconcile.handlers import watch
 from threshold_operator.reconcile.informer import Informer
 from threshold_operator.reconcile.previews import Previews
@@ -49,14 +54,14 @@ def run(settings: Settings) -> None:
     # One line for each event of each object would bury the rest.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     chart = Catalogue.load(settings.catalogue)
-    own = read(settings.own_alerts, chart) if settings.own_alerts else OwnAlerts()
+    own = read(settings.own_alerts, chart) if settings.own_alerts else ExtraAlerts()
     try:
         asyncio.run(_serve(settings, chart, own))
     except TaskEndedError:  # logged already
         sys.exit(1)
 
 
-async def _serve(settings: Settings, chart: Catalogue, given: OwnAlerts) -> None:
+async def _serve(settings: Settings, chart: Catalogue, given: ExtraAlerts) -> None:
     async with AsyncExitStack() as stack:
         kube = await Kube.connect(settings.namespace)
         stack.push_async_callback(kube.close)
@@ -65,7 +70,7 @@ async def _serve(settings: Settings, chart: Catalogue, given: OwnAlerts) -> None
         home = kube.within(settings.lease_namespace)
         election = Election(home, MANAGER, identity)
         own = await settle(home, settings.own_alerts_config_map, given, chart)
-        operator = Operator(settings, with_own(chart, own), own, kube, session, election)
+        operator = Operator(settings, with_extra(chart, own), own, kube, session, election)
         await _listen(settings, application(operator.health, operator.metrics), stack)
         await operator.run()
 
@@ -85,7 +90,7 @@ class Operator:
         self,
         settings: Settings,
         catalogue: Catalogue,
-        own: OwnAlerts,
+        own: ExtraAlerts,
         kube: Kube,
         session: aiohttp.ClientSession,
         election: Election,
@@ -135,11 +140,11 @@ class Operator:
                 tasks.start(f"the reconciler of {namespace}", self._serve(namespace))
             await self._namespaces.grown.wait()
 
-    def _own_rule(self) -> OwnRule:
+    def _own_rule(self) -> ExtraAlertsRule:
         settings, permit = self._settings, self._election.permit
         home = self._kube.within(settings.lease_namespace, permit)
         name, labels = settings.own_alerts_config_map, settings.rule_labels
-        return OwnRule(home, name, self._own, labels, self.metrics)
+        return ExtraAlertsRule(home, name, self._own, labels, self.metrics)
 
     async def _serve(self, namespace: str) -> None:
         """One namespace, which knows of no other."""
