@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from tests.quality.conftest import CHART_FILES, Live
 
-from threshold_operator.model.catalogue import NAMESPACE_TOKEN, Catalogue
+from threshold_operator.model.catalogue import Catalogue
+from threshold_operator.model.signal import NAMESPACE_TOKEN
 
 NEW_YORK = ZoneInfo("America/New_York")
 (GATEWAY,) = (

@@ -16,7 +16,8 @@ import pytest
 import yaml
 from tests.rules.drivers import DRIVERS, STEP, Series, Values, notation
 
-from threshold_operator.model.catalogue import NAMESPACE_TOKEN, Catalogue, Entry, kebab
+from threshold_operator.model.catalogue import Catalogue, Entry, kebab
+from threshold_operator.model.signal import NAMESPACE_TOKEN
 from threshold_operator.model.threshold import AlertThreshold, Comparator, Severity
 from threshold_operator.promql.rules import threshold_group
 from threshold_operator.promql.series import number

@@ -19,7 +19,8 @@ from tests.rules.test_rules import FILES
 
 from threshold_operator.evidence.preview import terms
 from threshold_operator.evidence.replay import Replay
-from threshold_operator.model.catalogue import Catalogue, Entry, Signal, TierDefaults
+from threshold_operator.model.catalogue import Catalogue, Entry, TierDefaults
+from threshold_operator.model.signal import Signal
 from threshold_operator.model.threshold import (
     API_VERSION,
     KIND,

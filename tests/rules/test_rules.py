@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from threshold_operator.model.catalogue import NAMESPACE_TOKEN, Catalogue, Entry
+from threshold_operator.model.catalogue import Catalogue, Entry
+from threshold_operator.model.signal import NAMESPACE_TOKEN
 from threshold_operator.model.threshold import AlertThreshold, Severity
 from threshold_operator.promql.rules import alert_group, threshold_group
 from threshold_operator.promql.text import rule_file

@@ -33,8 +33,9 @@ from threshold_operator.cli.sources import (
     valid,
     warn,
 )
-from threshold_operator.model.catalogue import NAMESPACE_TOKEN, Catalogue, CatalogueError, kebab
+from threshold_operator.model.catalogue import Catalogue, CatalogueError, kebab
 from threshold_operator.model.condition import condition_of
+from threshold_operator.model.signal import NAMESPACE_TOKEN
 from threshold_operator.model.threshold import AlertThreshold, Problem, rfc3339
 from threshold_operator.promql.rules import alert_group, threshold_group
 from threshold_operator.promql.text import rule_file

@@ -23,6 +23,7 @@ from threshold_operator.model.threshold import (
     Tier,
     duration,
 )
+from threshold_operator.promql.rules import pending_for
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ def terms(entry: Entry, severity: Severity, tier: Tier | None) -> Terms:
     return Terms(
         comparator=entry.comparator,
         threshold=numbers.threshold,
-        hold=milliseconds(numbers.for_ or default.for_),
+        hold=milliseconds(pending_for(numbers.for_ or default.for_)),
         keep=milliseconds(keep),
         recover=numbers.recover,
     )

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import promql_parser
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
+from threshold_operator.model.signal import Aggregation, ScopeLabel, Signal, Strict
 from threshold_operator.model.threshold import (
     AlertThreshold,
     Comparator,
@@ -24,48 +24,25 @@ from threshold_operator.model.threshold import (
     Timing,
 )
 
-#: Stands for the release's namespace in generated files; the chart fills it in.
-NAMESPACE_TOKEN = "__NAMESPACE__"  # noqa: S105 - not a password
-
 
 class CatalogueError(ValueError):
     """The catalogue itself is wrong: a mistake of its author, not of a user."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class Signal(_Strict):
-    """A recorded series: one per namespace, and per value of the scope label."""
-
-    name: Annotated[str, Field(pattern=r"^stocks:[a-z0-9_]+:[a-z0-9_]+$")]
-    expr: str
-
-    @model_validator(mode="after")
-    def _selects_the_release(self) -> Self:
-        if f'"{NAMESPACE_TOKEN}"' not in self.expr:
-            raise ValueError(f'expr must select namespace="{NAMESPACE_TOKEN}"')
-        return self
-
-    @model_validator(mode="after")
-    def _parses(self) -> Self:
-        """One that doesn't would make Prometheus refuse every rule beside it."""
-        try:
-            promql_parser.parse(self.expr)
-        except ValueError as error:
-            raise ValueError(f"expr isn't PromQL: {error}") from error
-        return self
-
-
-class Bounds(_Strict):
+class Bounds(Strict):
     """Numbers outside can't be right, or could never fire."""
 
     min: FiniteFloat
     max: FiniteFloat
 
+    @model_validator(mode="after")
+    def _hold_something(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min is {self.min:g}, must not lie above max ({self.max:g})")
+        return self
 
-class TierDefaults(_Strict):
+
+class TierDefaults(Strict):
     """One severity as the chart ships it; without a threshold silent until an object sets one."""
 
     threshold: FiniteFloat | None = None
@@ -74,7 +51,7 @@ class TierDefaults(_Strict):
     keep_firing_for: Timing | None = Field(default=None, alias="keepFiringFor")
 
 
-class Absence(_Strict):
+class Absence(Strict):
     """What it means that the signal has no series at all; a blind spot is left on purpose only."""
 
     means: Literal["silent", "firing", "covered"]
@@ -88,10 +65,12 @@ class Absence(_Strict):
         return self
 
 
-class Entry(_Strict):
+class Entry(Strict):
     """One alert. ``description`` may use ``{value}``, ``{limit}`` and the scope label in braces.
 
     ``helpers`` are recorded before the signal, which may read them.
+    ``aggregation`` joins instances of the signal that differ in more than the scope label; unless
+    said, the one nearest to the alert counts.
     ``runbook`` is its page where that isn't the project's own.
     ``needs`` names a program without which the alert makes no sense, and isn't rendered.
     """
@@ -103,7 +82,8 @@ class Entry(_Strict):
     comparator: Comparator
     helpers: tuple[Signal, ...] = ()
     signal: Signal
-    scope: Annotated[str, Field(pattern=r"^[a-z_]+$")] | None = None
+    scope: ScopeLabel | None = None
+    aggregation: Aggregation | None = None
     bounds: Bounds
     absent: Absence
     needs: Literal["operator"] | None = None
@@ -135,6 +115,12 @@ class Entry(_Strict):
     def labels(self) -> tuple[str, ...]:
         """The labels that tell the signal's instances apart."""
         return ("namespace", self.scope) if self.scope else ("namespace",)
+
+    @property
+    def aggregates(self) -> Aggregation:
+        """How the recorded signal is made one series for each value of the scope label."""
+        loudest = Aggregation.MAX if self.comparator is Comparator.ABOVE else Aggregation.MIN
+        return self.aggregation or loudest
 
     def default(self, severity: Severity) -> float | None:
         """The chart's number for a tier; ``None`` where the tier is silent by default."""
@@ -258,8 +244,12 @@ def parse_entry(raw: Any) -> Entry:
         return Entry.model_validate(raw)
     except ValidationError as error:
         name = raw.get("name", "?") if isinstance(raw, dict) else "?"
-        details = "; ".join(f"{'.'.join(map(str, d['loc']))}: {d['msg']}" for d in error.errors())
+        details = "; ".join(_detail(d["loc"], d["msg"]) for d in error.errors())
         raise CatalogueError(f"{name}: {details}") from error
+
+
+def _detail(where: tuple[int | str, ...], message: str) -> str:
+    return f"{'.'.join(map(str, where))}: {message.removeprefix('Value error, ')}"
 
 
 def kebab(alert: str) -> str:

@@ -179,7 +179,7 @@ class Preview(_Strict):
 
 #: RFC 3339, and no other shape of ISO 8601; in a year that every reader of it has.
 TIME = (
-    r"2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
+    r"(19[7-9][0-9]|2[0-9]{3})-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
     r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
 )
 
@@ -187,7 +187,7 @@ TIME = (
 def _as_time(value: object) -> object:
     if isinstance(value, str) and re.fullmatch(TIME, value):
         return value
-    raise ValueError("must be a time such as 2026-12-24T21:00:00Z (RFC 3339, year 2000 to 2999)")
+    raise ValueError("must be a time such as 2026-12-24T21:00:00Z (RFC 3339, year 1970 to 2999)")
 
 
 #: Not strict: in JSON and YAML a time is a string.

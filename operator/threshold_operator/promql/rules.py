@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from textwrap import indent
 from typing import Any
 
-from threshold_operator.model.catalogue import NAMESPACE_TOKEN, Entry, Signal
+from threshold_operator.model.catalogue import Entry
+from threshold_operator.model.signal import NAMESPACE_TOKEN
 from threshold_operator.model.threshold import (
     DEFAULT_SOURCE,
     AlertThreshold,
     Mode,
     Severity,
     Tier,
+    duration,
 )
 from threshold_operator.promql.expressions import (
     chart_condition,
@@ -55,7 +58,8 @@ _HUMANIZE = {
 def alert_group(entry: Entry, namespace: str = NAMESPACE_TOKEN) -> Group:
     """The four layers of one alert, in the order in which one evaluation must see them."""
     rules = [
-        *(_record(series) for series in (*entry.helpers, entry.signal)),
+        *(_record(helper.name, helper.expr.strip()) for helper in entry.helpers),
+        _signal(entry),
         *(rule for severity in Severity for rule in _defaults(entry, severity)),
         *(rule for severity in Severity for rule in _in_force(entry, severity)),
         *(_alert(entry, severity) for severity in Severity),
@@ -85,8 +89,19 @@ def silent_group(name: str) -> Group:
     return {"name": THRESHOLD_GROUPS + name, "interval": INTERVAL, "rules": []}
 
 
-def _record(series: Signal) -> Rule:
-    return {"record": series.name, "expr": series.expr.strip()}
+def _record(name: str, expr: str) -> Rule:
+    """Whatever the expression keeps, it is a series of the release's own namespace."""
+    return {"record": name, "expr": expr, "labels": {"namespace": NAMESPACE_TOKEN}}
+
+
+def _signal(entry: Entry) -> Rule:
+    """One series for each instance of the alert: two would end its rules in "many-to-one matching".
+
+    An expression that keeps one label too many works with one pod, and fails with two.
+    """
+    by = f" by ({entry.scope})" if entry.scope else ""
+    expr = indent(entry.signal.expr.strip(), "  ")
+    return _record(entry.signal.name, f"{entry.aggregates}{by} (\n{expr}\n)")
 
 
 def _defaults(entry: Entry, severity: Severity) -> Iterator[Rule]:
@@ -171,8 +186,18 @@ def _own_alert(threshold: AlertThreshold, entry: Entry, severity: Severity, tier
     return filled
 
 
+def pending_for(for_: str) -> str:
+    """How long an alert waits before it fires: its ``for``, but at least one interval.
+
+    Groups are evaluated one after another. At Prometheus' first evaluation a namespace-wide rule
+    may run before the group of a scoped object has recorded the number that governs an instance.
+    One interval later each group has been evaluated.
+    """
+    return max(for_, INTERVAL, key=duration)
+
+
 def _timed(entry: Entry, expr: str, for_: str, keep_firing_for: str | None) -> Rule:
-    rule: Rule = {"alert": entry.name, "expr": expr, "for": for_}
+    rule: Rule = {"alert": entry.name, "expr": expr, "for": pending_for(for_)}
     if keep_firing_for:
         rule["keep_firing_for"] = keep_firing_for
     return rule

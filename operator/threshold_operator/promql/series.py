@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from threshold_operator.model.catalogue import NAMESPACE_TOKEN
+from threshold_operator.model.signal import NAMESPACE_TOKEN
 from threshold_operator.model.threshold import DEFAULT_SOURCE
 
 #: Fast enough that a number is in force within a minute, slow enough to cost nothing.

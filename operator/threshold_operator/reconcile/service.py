@@ -26,8 +26,13 @@ from threshold_operator.evidence.access import Access
 from threshold_operator.evidence.history import History
 from threshold_operator.evidence.prometheus import Address, PrometheusReader
 from threshold_operator.model.catalogue import Catalogue
-from threshold_operator.reconcile.extra_alerts import OwnRule, settle
-from threshold_operator.reconcile.extra_entries import OwnAlerts, read, with_own
+from threshold_operator.reconcile.extra_alerts import (
+    ExtraAlerts,
+    ExtraAlertsRule,
+    read,
+    settle,
+    with_extra,
+)
 from threshold_operator.reconcile.kubelets import Kubelets
 from threshold_operator.reconcile.previews import Previews
 from threshold_operator.reconcile.probe import EveryReplica, Probe
@@ -47,7 +52,7 @@ class Inputs:
 
     settings: Settings
     chart: Catalogue
-    own: OwnAlerts
+    own: ExtraAlerts
     metrics: Metrics
 
     @classmethod
@@ -57,7 +62,7 @@ class Inputs:
         :raises CatalogueError: a file is missing or wrong.
         """
         chart = Catalogue.load(settings.catalogue)
-        own = read(settings.own_alerts, chart) if settings.own_alerts else OwnAlerts()
+        own = read(settings.own_alerts, chart) if settings.own_alerts else ExtraAlerts()
         return cls(settings, chart, own, metrics)
 
 
@@ -74,7 +79,7 @@ async def connected(inputs: Inputs) -> AsyncIterator[Operator]:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         home = kube.within(settings.lease_namespace)
         own = await settle(home, settings.own_alerts_config_map, inputs.own, inputs.chart)
-        settled = replace(inputs, chart=with_own(inputs.chart, own), own=own)
+        settled = replace(inputs, chart=with_extra(inputs.chart, own), own=own)
         operator = Operator(settled, kube, session)
         await _listen(settings, application(operator.health, operator.metrics), stack)
         yield operator
@@ -141,11 +146,11 @@ class Operator:
                 tasks.start(f"the reconciler of {namespace}", self._serve(namespace))
             await self.store.grown.wait()
 
-    def _own_rule(self) -> OwnRule:
+    def _own_rule(self) -> ExtraAlertsRule:
         settings, permit = self._settings, self._election.permit
         home = self._kube.within(settings.lease_namespace, permit)
         name, labels = settings.own_alerts_config_map, settings.rule_labels
-        return OwnRule(home, name, self._own, labels, self.metrics)
+        return ExtraAlertsRule(home, name, self._own, labels, self.metrics)
 
     async def _serve(self, namespace: str) -> None:
         """One namespace, which knows of no other."""

@@ -20,7 +20,8 @@ from threshold_operator.evidence.history import History
 from threshold_operator.evidence.preview import Report, in_force, question
 from threshold_operator.evidence.prometheus import Address, PrometheusReader
 from threshold_operator.evidence.replay import Episode
-from threshold_operator.model.catalogue import Entry, Signal, TierDefaults
+from threshold_operator.model.catalogue import Entry, TierDefaults
+from threshold_operator.model.signal import Signal
 from threshold_operator.model.threshold import API_VERSION, KIND, AlertThreshold, Severity
 from threshold_operator.promql.rules import Group, alert_group, threshold_group
 from threshold_operator.promql.text import rule_file

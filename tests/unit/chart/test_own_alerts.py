@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import yaml
 from tests.unit.chart.conftest import CHART, ROOT, Helm, names, only
 
 from threshold_operator.model.catalogue import Catalogue, Entry, parse_entry
-from threshold_operator.reconcile.extra_entries import read
+from threshold_operator.model.signal import RESERVED_LABELS, RESERVED_SERIES
+from threshold_operator.reconcile.extra_alerts import read
 
 EXAMPLE = ROOT / "examples" / "own-alerts" / "values.yaml"
 (FLOW,) = yaml.safe_load(EXAMPLE.read_text())["monitoring"]["extraAlerts"]
@@ -67,6 +69,19 @@ def test_a_changed_entry_restarts_the_operator(helm: Helm) -> None:
             ("numbers in the summary", {"summary": "{value} orders"}, "/summary"),
             ("another namespace", {"signal": {"name": "stocks:a:b", "expr": "x"}}, "/signal/expr"),
             ("a tier left out", {"tiers": {"warning": {"for": "1m"}}}, "missing property"),
+            ("a scope that the rules use", {"scope": "severity"}, "/scope"),
+            (
+                "a series that the rules record",
+                {"signal": FLOW["signal"] | {"name": "stocks:alert_threshold:effective"}},
+                "/signal/name",
+            ),
+            ("another aggregation", {"aggregation": "avg"}, "/aggregation"),
+            ("a name of the chart's", {"name": "StocksPnlMoveUnusual"}, "is another entry's"),
+            (
+                "a signal of the chart's",
+                {"signal": FLOW["signal"] | {"name": "stocks:pnl_move:ratio"}},
+                "StocksOrderFlowHigh: its name, or that of a signal or helper",
+            ),
             ("no duration", {"tiers": FLOW["tiers"] | {"critical": {"for": "soon"}}}, "'soon'"),
         ]
     ],
@@ -74,6 +89,22 @@ def test_a_changed_entry_restarts_the_operator(helm: Helm) -> None:
 def test_helm_refuses_what_json_can_tell(helm: Helm, change: dict[str, Any], message: str) -> None:
     setting = f"monitoring.extraAlerts[0]={json.dumps(FLOW | change)}"
     assert message in helm.refusal(setting, how="--set-json")
+
+
+@pytest.mark.parametrize("second", [FLOW["signal"]["name"], "stocks:another:name"])
+def test_helm_refuses_a_name_twice(helm: Helm, second: str) -> None:
+    name = "StocksOther" if second == FLOW["signal"]["name"] else FLOW["name"]
+    other = FLOW | {"name": name, "signal": FLOW["signal"] | {"name": second}}
+    given = f"monitoring.extraAlerts={json.dumps([FLOW, other])}"
+    assert f"extraAlerts: {name}: its name" in helm.refusal(given, how="--set-json")
+
+
+def test_the_schema_refuses_what_the_model_reserves() -> None:
+    assert set(SCHEMA["definitions"]["alert"]["properties"]["scope"]["not"]["enum"]) == (
+        RESERVED_LABELS
+    )
+    names = SCHEMA["definitions"]["signal"]["properties"]["name"]["not"]["pattern"]
+    assert all(re.match(names, series) for series in RESERVED_SERIES)
 
 
 @pytest.mark.parametrize("part", ["operator", "monitoring"])
@@ -99,7 +130,9 @@ def test_the_schema_has_every_field_of_an_entry() -> None:
 
 
 def test_every_entry_of_ours_would_pass(helm: Helm) -> None:
-    ours = yaml.safe_load((CHART / "files" / "catalogue.yaml").read_text())["alerts"]
-    entries = json.dumps(ours)
+    """Under other names: those are taken."""
+    ours = (CHART / "files" / "catalogue.yaml").read_text()
+    ours = ours.replace("name: Stocks", "name: StocksOur").replace("stocks:", "stocks:our_")
+    entries = json.dumps(yaml.safe_load(ours)["alerts"])
     rendered = helm.render(f"monitoring.extraAlerts={entries}", how="--set-json")
     assert "ConfigMap/stocks-own-alerts" in names(rendered)

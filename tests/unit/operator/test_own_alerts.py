@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry
-from tests.unit.operator.objects import CATALOGUE, NOW
+from tests.unit.operator.objects import CATALOGUE, NOW, PNL, threshold
 
 from threshold_operator.cluster.api import KubeError
 from threshold_operator.cluster.objects import in_sync
 from threshold_operator.model.catalogue import CatalogueError
-from threshold_operator.promql.rules import alert_group
-from threshold_operator.reconcile import extra_alerts as own_rule
-from threshold_operator.reconcile.extra_alerts import OwnRule, settle
-from threshold_operator.reconcile.extra_entries import (
-    OwnAlerts,
-    news,
-    own_manifest,
+from threshold_operator.model.signal import RESERVED_LABELS
+from threshold_operator.promql.rules import alert_group, threshold_group
+from threshold_operator.reconcile import extra_alerts
+from threshold_operator.reconcile.extra_alerts import (
+    ExtraAlerts,
+    ExtraAlertsRule,
+    extra_manifest,
     read,
-    settled,
-    with_own,
+    settle,
+    unreported,
+    with_extra,
+    with_last_good_entries,
 )
 from threshold_operator.telemetry import Metrics
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "own-alerts" / "values.yaml"
 (FLOW,) = yaml.safe_load(EXAMPLE.read_text())["monitoring"]["extraAlerts"]
+FLOW_SIGNAL = FLOW["signal"]["name"]
 SPREAD = FLOW | {
     "name": "StocksSpreadWide",
     "signal": {"name": "stocks:spread:ratio", "expr": 'spread{namespace="__NAMESPACE__"}'},
@@ -44,7 +48,7 @@ CONFIG_MAP = {
 
 @pytest.fixture
 def given(tmp_path: Path) -> Any:
-    def read_these(*raws: Any) -> OwnAlerts:
+    def read_these(*raws: Any) -> ExtraAlerts:
         file = tmp_path / "own-alerts.yaml"
         file.write_text(yaml.safe_dump({"alerts": list(raws)}))
         return read(file, CATALOGUE)
@@ -52,8 +56,8 @@ def given(tmp_path: Path) -> Any:
     return read_these
 
 
-def rule(own: OwnAlerts) -> dict[str, Any]:
-    return own_manifest(own, CONFIG_MAP, {"release": "stack"})
+def rule(own: ExtraAlerts) -> dict[str, Any]:
+    return extra_manifest(own, CONFIG_MAP, {"release": "stack"})
 
 
 def test_the_example_is_accepted_and_rendered_like_our_own(given: Any) -> None:
@@ -61,7 +65,7 @@ def test_the_example_is_accepted_and_rendered_like_our_own(given: Any) -> None:
     assert own.refused == {}
     (entry,) = own.in_force
     assert rule(own)["spec"]["groups"] == [alert_group(entry, "trading")]
-    assert with_own(CATALOGUE, own)["StocksOrderFlowHigh"] == entry
+    assert with_extra(CATALOGUE, own)["StocksOrderFlowHigh"] == entry
 
 
 def test_the_rule_is_found_by_prometheus_and_goes_with_the_configmap(given: Any) -> None:
@@ -78,7 +82,7 @@ def test_the_rule_is_found_by_prometheus_and_goes_with_the_configmap(given: Any)
         pytest.param(
             FLOW | {"signal": FLOW["signal"] | {"expr": 'sum(x{namespace="__NAMESPACE__"}'}},
             "StocksOrderFlowHigh",
-            "expr isn't PromQL",
+            "signal.expr: isn't PromQL",
             id="no PromQL",
         ),
         pytest.param(
@@ -92,6 +96,12 @@ def test_the_rule_is_found_by_prometheus_and_goes_with_the_configmap(given: Any)
             "StocksSpreadWide",
             "signals named twice",
             id="a signal of ours",
+        ),
+        pytest.param(
+            FLOW | {"bounds": {"min": 3000, "max": 1}},
+            "StocksOrderFlowHigh",
+            "bounds: min is 3000, must not lie above max (1)",
+            id="bounds the wrong way round",
         ),
         pytest.param(FLOW | {"color": "red"}, "StocksOrderFlowHigh", "color", id="unknown field"),
         pytest.param("text", "?", "valid dictionary", id="no entry at all"),
@@ -107,24 +117,148 @@ def test_a_broken_entry_is_refused_alone_and_by_field(
     assert "it is left out" in own.problem(name)
 
 
+def with_expr(expr: str) -> dict[str, Any]:
+    return {**FLOW, "signal": FLOW["signal"] | {"expr": expr}}
+
+
+QUEUE = 'queue_length{namespace="__NAMESPACE__"}'
+
+
+@pytest.mark.parametrize("label", sorted(RESERVED_LABELS))
+def test_a_scope_that_the_rules_use_themselves_is_refused(given: Any, label: str) -> None:
+    """With severity a critical number was recorded as a warning's."""
+    own = given(FLOW | {"scope": label}, SPREAD)
+    assert [entry.name for entry in own.accepted] == ["StocksSpreadWide"]
+    assert f"{label} is a label of the rules themselves" in own.problem("StocksOrderFlowHigh")
+
+
+@pytest.mark.parametrize(
+    ("expr", "text"),
+    [
+        pytest.param('"__NAMESPACE__"', "must be an instant vector: .* string", id="a string"),
+        pytest.param(f"scalar({QUEUE})", "must be an instant vector: .* scalar", id="a scalar"),
+        pytest.param(f"{QUEUE}[5m]", "must be an instant vector: .* matrix", id="a range"),
+        pytest.param(f"rate({QUEUE}[5m])[1h:15s]", "must be an instant vector", id="a subquery"),
+        pytest.param(f"{QUEUE} +", "isn't PromQL", id="half an expression"),
+        pytest.param(f"{QUEUE}) or (up", "isn't PromQL", id="out of its brackets"),
+        pytest.param('up{job="__NAMESPACE__"}', "expr reads up", id="the token elsewhere"),
+        pytest.param(f"{QUEUE} + up", "expr reads up", id="all namespaces beside its own"),
+        pytest.param(
+            f'{QUEUE} or queue_length{{namespace=~".+"}}',
+            'expr reads queue_length{namespace=~".+"}',
+            id="all namespaces by a pattern",
+        ),
+        pytest.param(
+            f'{QUEUE} or max_over_time(queue_length{{namespace="kube-system"}}[5m])',
+            'expr reads queue_length{namespace="kube-system"}',
+            id="another namespace",
+        ),
+        pytest.param(
+            f'{QUEUE} or {{__name__=~"node_.+|queue_length"}}', "expr reads {__name__", id="by name"
+        ),
+        pytest.param(
+            'queue_length{namespace="__NAMESPACE__" or namespace="other"}',
+            "expr reads queue_length",
+            id="its own or another namespace",
+        ),
+        pytest.param("vector(1)", "must select namespace", id="nothing at all"),
+    ],
+)
+def test_an_expression_that_prometheus_or_a_neighbour_would_suffer_from_is_refused(
+    given: Any, expr: str, text: str
+) -> None:
+    for raw in (with_expr(expr), FLOW | {"helpers": [{"name": "stocks:a:b", "expr": expr}]}):
+        own = given(raw, SPREAD)
+        assert [entry.name for entry in own.accepted] == ["StocksSpreadWide"]
+        found = own.problem("StocksOrderFlowHigh")
+        assert re.search(text, found) if ".*" in text else text in found
+
+
+@pytest.mark.parametrize(
+    "expr",
+    [
+        QUEUE,
+        f"-{QUEUE} offset 5m @ end()",
+        f"time() - {QUEUE} # the age",
+        f'min_over_time({QUEUE}[5m]) / on () group_left () node_load1{{mode="x"}}',
+        "queue_length{namespace = '__NAMESPACE__', pod!=\"\"}",
+    ],
+)
+def test_an_expression_of_the_release_or_of_its_nodes_is_accepted(given: Any, expr: str) -> None:
+    assert given(with_expr(expr)).refused == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "stocks:alert_threshold:effective",
+        "stocks:alert_recover:effective",
+        "stocks:alert_threshold:own_rule",
+        "stocks:gateway_mode:info",
+    ],
+)
+@pytest.mark.parametrize("place", ["signal", "helper"])
+def test_a_series_of_the_rules_themselves_is_not_written(given: Any, name: str, place: str) -> None:
+    series = {"name": name, "expr": QUEUE}
+    change = {"signal": series} if place == "signal" else {"helpers": [series]}
+    own = given(FLOW | change)
+    assert f"{name} is a series of the rules themselves" in own.problem("StocksOrderFlowHigh")
+
+
+def test_whatever_an_expression_makes_of_its_labels_it_writes_the_releases_namespace(
+    given: Any,
+) -> None:
+    moved = f'label_replace({QUEUE}, "namespace", "other", "", "")'
+    helper = {"name": "stocks:a:b", "expr": moved}
+    (group,) = rule(given(with_expr(moved) | {"helpers": [helper]}))["spec"]["groups"]
+    records = [each for each in group["rules"] if each.get("record") in ("stocks:a:b", FLOW_SIGNAL)]
+    assert [each["labels"] for each in records] == [{"namespace": "trading"}] * 2
+
+
+def test_a_name_twice_is_refused_the_second_time(given: Any) -> None:
+    own = given(FLOW, FLOW | {"summary": "Another"})
+    assert [entry.summary for entry in own.in_force] == [FLOW["summary"]]
+    assert "alerts named twice: StocksOrderFlowHigh" in own.problem("StocksOrderFlowHigh")
+
+
+def test_every_label_of_the_layers_is_reserved() -> None:
+    """A scope label is free only if no rule of any kind of object sets or matches it."""
+    entry = CATALOGUE[PNL]
+    kinds: tuple[dict[str, Any], ...] = (
+        {},
+        {"mode": "Shadow"},
+        {"critical": {"threshold": 0.03, "for": "2m"}},
+    )
+    objects = [
+        threshold("mine", PNL, **kind, **match)
+        for kind in kinds
+        for match in ({}, {"match": {"symbol": "TSLA"}})
+    ]
+    rules = alert_group(entry)["rules"][1:]  # the signal isn't of the layers
+    rules += [each for object_ in objects for each in threshold_group(object_, entry)["rules"]]
+    used = {label for each in rules for label in each.get("labels", {})}
+    used |= {label for each in rules for label in re.findall(r'(\w+)(?:=~|!=|=)"', each["expr"])}
+    assert used == RESERVED_LABELS | {"symbol"}
+
+
 def test_the_last_good_entry_stays_in_force(given: Any) -> None:
     before, broken = given(FLOW, SPREAD), given(BROKEN, SPREAD)
-    own = settled(broken, rule(before), CATALOGUE)
+    own = with_last_good_entries(broken, rule(before), CATALOGUE)
     assert {e.name: e for e in own.in_force} == {e.name: e for e in before.in_force}
     assert "the last good one stays in force" in own.problem("StocksOrderFlowHigh")
     # And is remembered again, for the next start.
-    assert settled(broken, rule(own), CATALOGUE) == own
+    assert with_last_good_entries(broken, rule(own), CATALOGUE) == own
 
 
 def test_an_entry_that_is_taken_out_is_not_kept(given: Any) -> None:
-    assert settled(given(SPREAD), rule(given(FLOW, SPREAD)), CATALOGUE).kept == ()
+    assert with_last_good_entries(given(SPREAD), rule(given(FLOW, SPREAD)), CATALOGUE).kept == ()
 
 
 @pytest.mark.parametrize("memo", ["no JSON", "[]", '{"StocksOrderFlowHigh": {"name": 1}}'])
 def test_a_memory_edited_by_hand_is_worth_nothing(given: Any, memo: str) -> None:
     live = rule(given(FLOW))
     live["metadata"]["annotations"]["stocks-fastapi.io/accepted"] = memo
-    assert settled(given(BROKEN), live, CATALOGUE).kept == ()
+    assert with_last_good_entries(given(BROKEN), live, CATALOGUE).kept == ()
 
 
 def test_what_others_add_is_no_difference_and_what_they_change_is(given: Any) -> None:
@@ -189,11 +323,11 @@ def metrics() -> Metrics:
 def keep(metrics: Metrics) -> Any:
     """As the operator does it at a start: settle, then keep."""
 
-    async def start(cluster: Cluster, own: OwnAlerts, times: int = 1) -> OwnAlerts:
+    async def start(cluster: Cluster, own: ExtraAlerts, times: int = 1) -> ExtraAlerts:
         own = await settle(cluster, NAME, own, CATALOGUE)
-        rule = OwnRule(cluster, NAME, own, {"release": "stack"}, metrics, lambda: NOW)
+        rule = ExtraAlertsRule(cluster, NAME, own, {"release": "stack"}, metrics, lambda: NOW)
         for _ in range(times):
-            await rule.keep()
+            await rule.sync()
         return own
 
     return start
@@ -210,7 +344,7 @@ async def test_a_refusal_is_told_once_with_what_holds_instead(given: Any, keep: 
     await keep(cluster, given(BROKEN))
     own = await keep(cluster, given(BROKEN))  # as after a restart
     assert [entry.name for entry in own.kept] == ["StocksOrderFlowHigh"]
-    assert news(own, cluster.live) == []
+    assert unreported(own, cluster.live) == []
     (told,) = cluster.events
     assert told["reason"] == "AlertRefused"
     assert told["involvedObject"]["kind"] == "ConfigMap"
@@ -234,9 +368,10 @@ async def test_a_rule_that_is_not_ours_to_write_is_left_alone(
 async def test_what_fails_is_tried_again_and_told_as_a_metric(
     given: Any, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(own_rule, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(extra_alerts, "RETRY_SECONDS", 0)
     cluster = Cluster(failures=2)
-    run = OwnRule(cluster, NAME, given(FLOW, BROKEN | {"name": "StocksX"}), {}, metrics).run()
+    own = given(FLOW, BROKEN | {"name": "StocksX"})
+    run = ExtraAlertsRule(cluster, NAME, own, {}, metrics).run()
     async with asyncio.timeout(30):
         task = asyncio.create_task(run)
         await cluster.written.wait()

@@ -74,7 +74,11 @@ ALERTS: dict[str, tuple[dict[str, Any], list[tuple[Any, ...]]]] = {
     ),
     "own timing of one tier only": (
         {"warning": {"threshold": 0.01}, "critical": {"threshold": 0.03, "for": "0s"}},
-        [(CRITICAL, "0s", None)],
+        [(CRITICAL, "15s", None)],
+    ),
+    "a for of less than one interval, which waits for one": (
+        {"critical": {"threshold": 0.03, "for": "14s"}},
+        [(CRITICAL, "15s", None)],
     ),
     "a Shadow": ({"mode": "Shadow"}, [(SHADOW, "30s", None)]),
     "a Shadow with own timing": (
