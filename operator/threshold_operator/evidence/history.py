@@ -19,7 +19,7 @@ POINTS_PER_REQUEST = 11_000
 #: About 3 MB of JSON.
 SAMPLES_PER_REQUEST = 100_000
 #: Beyond these the step becomes a multiple of the rule's interval; a week of 24 instances is below.
-SAMPLES_PER_PREVIEW = 1_000_000
+SAMPLES_PER_PREVIEW = 3_000_000
 MOST_INSTANCES = 200
 
 REQUEST_SECONDS = 20.0

@@ -7,8 +7,9 @@ import math
 from threshold_operator.model.signal import NAMESPACE_TOKEN
 from threshold_operator.model.threshold import DEFAULT_SOURCE
 
-#: Fast enough that a number is in force within a minute, slow enough to cost nothing.
-INTERVAL = "15s"
+#: A number waits for two evaluations: of the object's group, and of the chart's. So it is in force
+#: within 10 s. The signals are sums over what is scraped, so more evaluations cost little.
+INTERVAL = "5s"
 
 #: What the names of the objects' groups begin with.
 THRESHOLD_GROUPS = "stocks.threshold."

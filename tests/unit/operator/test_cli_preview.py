@@ -90,7 +90,7 @@ def test_a_table_for_people(url: str, capsys: pytest.CaptureFixture[str]) -> Non
 def test_rows_for_programs(url: str, form: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert preview(url, "--window", "2h", "-o", form, TSLA) == 0
     new, in_force = yaml.safe_load(capsys.readouterr().out)
-    assert (new["window"], new["step"], new["threshold"]) == ("2h", "15s", 0.03)
+    assert (new["window"], new["step"], new["threshold"]) == ("2h", "5s", 0.03)
     assert new["coverage"] == pytest.approx(0.5, abs=0.01)
     assert (in_force["numbers"], in_force["episodes"], in_force["last"]) == ("in force", 0, None)
 

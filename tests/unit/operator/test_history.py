@@ -13,11 +13,12 @@ from threshold_operator.evidence.access import PrometheusError
 from threshold_operator.evidence.history import History, TooMuchError
 from threshold_operator.evidence.preview import Report, milliseconds, question
 from threshold_operator.model.threshold import Severity
+from threshold_operator.promql.series import INTERVAL
 
 NOW = 1_800_000_000_000
 #: When the rules were last evaluated: 4 s ago, off the round numbers.
 LAST = NOW - 4_321
-STEP = 15_000
+STEP = milliseconds(INTERVAL)
 
 ASKED = question(threshold("tsla", PNL, critical={"threshold": 0.03}), CATALOGUE[PNL], [])
 
@@ -68,7 +69,7 @@ async def test_the_grid_is_that_of_the_rules_evaluations() -> None:
     assert new.last
     assert new.last.start == report.start + STEP + 30_000, "its for has passed"
     (piece,) = recorded.pieces
-    assert piece["query"] == 'last_over_time(stocks:pnl_move:ratio{namespace="trading"}[14999ms])'
+    assert piece["query"] == 'last_over_time(stocks:pnl_move:ratio{namespace="trading"}[4999ms])'
     assert piece["start"] == f"{(report.start + STEP) / 1000:.3f}"
 
 
@@ -90,7 +91,7 @@ async def test_a_signal_that_is_absent_now_tells_the_grid_all_the_same(
 async def test_a_week_is_exact_in_several_requests() -> None:
     recorded, done = Recorded(), list[float]()
     report = await ask(recorded, "7d", progress=done.append)
-    assert (report.step, report.coverage, len(recorded.pieces)) == (STEP, 1, 4)
+    assert (report.step, report.coverage, len(recorded.pieces)) == (STEP, 1, 11)
     assert len(report.tiers[Severity.CRITICAL][0].episodes) == 1, "no seam between the pieces"
     assert done == sorted(done)
     assert done[-1] == 1
@@ -111,11 +112,11 @@ async def test_no_request_is_for_more_than_prometheus_notices(instances: int) ->
 async def test_what_would_be_too_many_samples_is_replayed_in_larger_steps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(history, "SAMPLES_PER_PREVIEW", 1000)
+    monkeypatch.setattr(history, "SAMPLES_PER_PREVIEW", 3000)
     recorded = Recorded(10)
     report = await ask(recorded)
     assert report.step == 3 * STEP
-    assert recorded.pieces[0]["query"].endswith("[14999ms])"), "samples as they were evaluated"
+    assert recorded.pieces[0]["query"].endswith(f"[{STEP - 1}ms])"), "samples as they were evaluated"
     assert report.end == LAST
 
 

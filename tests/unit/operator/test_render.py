@@ -41,7 +41,7 @@ def test_an_object_becomes_one_series_for_each_tier_that_it_sets() -> None:
     labels = {"namespace": "trading", "alert": "StocksPnlMoveUnusual", "source": "tsla-pnl"}
     assert group == {
         "name": "stocks.threshold.tsla-pnl",
-        "interval": "15s",
+        "interval": "5s",
         "rules": [
             {
                 "record": "stocks:alert_threshold",
@@ -74,11 +74,11 @@ ALERTS: dict[str, tuple[dict[str, Any], list[tuple[Any, ...]]]] = {
     ),
     "own timing of one tier only": (
         {"warning": {"threshold": 0.01}, "critical": {"threshold": 0.03, "for": "0s"}},
-        [(CRITICAL, "15s", None)],
+        [(CRITICAL, "5s", None)],
     ),
     "a for of less than one interval, which waits for one": (
-        {"critical": {"threshold": 0.03, "for": "14s"}},
-        [(CRITICAL, "15s", None)],
+        {"critical": {"threshold": 0.03, "for": "4s"}},
+        [(CRITICAL, "5s", None)],
     ),
     "a Shadow": ({"mode": "Shadow"}, [(SHADOW, "30s", None)]),
     "a Shadow with own timing": (
