@@ -116,7 +116,8 @@ async def test_what_would_be_too_many_samples_is_replayed_in_larger_steps(
     recorded = Recorded(10)
     report = await ask(recorded)
     assert report.step == 3 * STEP
-    assert recorded.pieces[0]["query"].endswith(f"[{STEP - 1}ms])"), "samples as they were evaluated"
+    query = recorded.pieces[0]["query"]
+    assert query.endswith(f"[{STEP - 1}ms])"), "samples as they were evaluated"
     assert report.end == LAST
 
 
