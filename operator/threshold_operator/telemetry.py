@@ -77,6 +77,11 @@ class Metrics:
             "Changes found by listing that no watch event had told of",
             registry=registry,
         )
+        self.restarts = Counter(
+            "thresholds_watch_restarts",
+            "Times that an error in a watch ended kopf, which then began again in the same process",
+            registry=registry,
+        )
         for result in ("changed", "unchanged", "error"):
             self.reconciles.labels(result)
         self._states: dict[str, Mapping[str, int]] = {}

@@ -7,11 +7,11 @@ and without its session, which looks into ~/.netrc, in a thread, at each request
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Self
 
 import aiohttp
-import orjson
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
@@ -72,7 +72,7 @@ class Kube:
     @classmethod
     async def connect(cls, namespace: str) -> Self:
         """With the pod's service account, else with the current context of the kubeconfig."""
-        settings = await _configuration()
+        settings = await configuration()
         tls = RESTClientObject(settings).ssl_context
         connector = aiohttp.TCPConnector(ssl=tls)
         return cls(aiohttp.ClientSession(connector=connector, timeout=TIMEOUT), settings, namespace)
@@ -191,7 +191,7 @@ class Kube:
         body: Mapping[str, Any] | None = None,
         content_type: str = JSON,
     ) -> Body:
-        data = None if body is None else orjson.dumps(body)
+        data = None if body is None else json.dumps(body).encode()
         headers = {"Accept": JSON, "Content-Type": content_type}
         # Asked for each time: a pod's token is renewed within the hour.
         if token := await self._settings.get_api_key_with_prefix("BearerToken"):
@@ -208,7 +208,11 @@ class Kube:
         return _parsed(content)
 
 
-async def _configuration() -> Configuration:
+async def configuration() -> Configuration:
+    """That of the pod's service account, else of the current context of the kubeconfig.
+
+    :raises KubeError: there is neither.
+    """
     wanted = Configuration()
     try:
         config.load_incluster_config(wanted)  # type: ignore[no-untyped-call]
@@ -224,7 +228,7 @@ async def _configuration() -> Configuration:
 
 def _parsed(content: bytes) -> Body:
     try:
-        answer = orjson.loads(content)
+        answer = json.loads(content)
     except ValueError as error:
         raise KubeError(f"an answer that isn't JSON: {content[:80]!r}") from error
     if not isinstance(answer, dict):
@@ -234,7 +238,7 @@ def _parsed(content: bytes) -> Body:
 
 def _error(method: str, path: str, status: int, content: str) -> KubeError:
     try:
-        reason = orjson.loads(content)["message"]
+        reason = json.loads(content)["message"]
     except (ValueError, KeyError, TypeError):
         reason = content[:200]
     kind = GoneError if status == 404 else KubeError

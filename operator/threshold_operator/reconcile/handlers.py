@@ -10,7 +10,7 @@ import asyncio
 import logging
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from itertools import chain, repeat
 from typing import Any, cast
@@ -18,7 +18,7 @@ from typing import Any, cast
 import kopf
 from prometheus_client import CollectorRegistry
 
-from threshold_operator.cluster.api import RULES, KubeError
+from threshold_operator.cluster.api import RULES, configuration
 from threshold_operator.cluster.objects import MANAGER, PREFIX, RULE_GROUP, RULE_VERSION
 from threshold_operator.cluster.store import Objects, Store
 from threshold_operator.model.threshold import GROUP, PLURAL, VERSION
@@ -46,11 +46,17 @@ def run(settings: Settings) -> None:
     # One line for each event of each object would bury the rest.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     inputs = Inputs.read(settings, Metrics(CollectorRegistry()))
+    asyncio.run(configuration())  # in a startup handler its error would be kopf's
+    begin_again_and_again(inputs)
+
+
+def begin_again_and_again(inputs: Inputs, clock: Callable[[], float] = time.monotonic) -> None:
+    """Run kopf until it ends well; after an error with a pause that grows with each."""
     backoff, pause, again = Backoff(), 0.0, True
     while again:
-        began = time.monotonic()
+        began = clock()
         again = _run_kopf(inputs, pause)
-        if time.monotonic() - began > LASTED_SECONDS:
+        if clock() - began > LASTED_SECONDS:
             backoff.succeeded(KOPF)
         pause = backoff.failed(KOPF, now=0.0)
 
@@ -61,7 +67,7 @@ def _run_kopf(inputs: Inputs, pause: float) -> bool:
     An error in a watch (other than 410) ends it, and so does a CRD that is deleted. A restart of
     the pod instead would come ever later: the kubelet waits up to five minutes between two.
     """
-    memo = kopf.Memo(inputs=inputs, pause=pause, stop=asyncio.Event(), refused=None, ended=False)
+    memo = kopf.Memo(inputs=inputs, pause=pause, stop=asyncio.Event(), ended=False)
     served = inputs.settings.namespace
     try:
         kopf.run(
@@ -74,11 +80,10 @@ def _run_kopf(inputs: Inputs, pause: float) -> bool:
             identity=cast(Any, f"{MANAGER}/{platform.node()}"),
         )
     except Exception as error:
-        if memo.refused is not None:
-            raise memo.refused from error
         if "tasks" not in memo:
             raise  # it never began
         log.error("kopf ended, and begins again: %r", error)
+        inputs.metrics.restarts.inc()
         again = True
     else:
         again = False
@@ -92,11 +97,7 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
     """Connect, and start everything that runs as long as kopf does."""
     _configure(settings)
     memo.connections = AsyncExitStack()
-    try:
-        operator = await memo.connections.enter_async_context(connected(memo.inputs))
-    except KubeError as error:
-        memo.refused = error
-        raise kopf.PermanentError(str(error)) from error
+    operator = await memo.connections.enter_async_context(connected(memo.inputs))
     memo.store, memo.health, memo.watchable = operator.store, operator.health, operator.watchable
     memo.tasks = asyncio.create_task(operator.run(), name="the operator")
     memo.tasks.add_done_callback(lambda _: memo.stop.set())
