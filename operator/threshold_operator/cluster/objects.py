@@ -114,11 +114,36 @@ def remembered(live: Body, owner: Body, catalogue: Catalogue) -> AlertThreshold 
         return None
     try:
         content = json.loads(memo)
-        meta = {**owner["metadata"], "generation": int(content["generation"])}
-        threshold = AlertThreshold.parse({**owner, "metadata": meta, "spec": content["spec"]})
-    except (ValueError, KeyError, TypeError, InvalidThresholdError):
-        return None  # edited by hand: worth nothing, and written anew with the next good edit
+        return _accepted_before(owner, content["generation"], content["spec"], catalogue)
+    except (ValueError, KeyError, TypeError):
+        return None  # edited by hand: worth nothing, and written again with the next good edit
+
+
+def remembered_in_status(owner: Body, catalogue: Catalogue) -> AlertThreshold | None:
+    """The same where there is no rule: the accepted generation was a Preview."""
+    status = owner.get("status") or {}
+    generation, spec = status.get("acceptedGeneration"), status.get("acceptedSpec")
+    if generation is None or spec is None:
+        return None
+    return _accepted_before(owner, generation, spec, catalogue)
+
+
+def _accepted_before(
+    owner: Body, generation: Any, spec: Any, catalogue: Catalogue
+) -> AlertThreshold | None:
+    meta = {**owner["metadata"], "generation": int(generation)}
+    try:
+        threshold = AlertThreshold.parse({**owner, "metadata": meta, "spec": spec})
+    except InvalidThresholdError:
+        return None
     return None if catalogue.problems(threshold) else threshold
+
+
+def accepted_spec(threshold: AlertThreshold) -> dict[str, Any]:
+    """What is noted of an accepted spec: all but the reason, a text for people of any length."""
+    return threshold.spec.model_dump(
+        mode="json", by_alias=True, exclude_defaults=True, exclude={"reason"}
+    )
 
 
 def belongs_to(live: Body, owner_uid: str) -> bool:
@@ -151,11 +176,7 @@ def rejection(live: Body) -> str:
 
 
 def _memo(threshold: AlertThreshold) -> str:
-    # Without the reason: a text for people, and as long as they like.
-    spec = threshold.spec.model_dump(
-        mode="json", by_alias=True, exclude_defaults=True, exclude={"reason"}
-    )
-    memo = {"generation": threshold.generation, "spec": spec}
+    memo = {"generation": threshold.generation, "spec": accepted_spec(threshold)}
     return json.dumps(memo, sort_keys=True, separators=(",", ":"))
 
 

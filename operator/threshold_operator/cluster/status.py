@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from threshold_operator.cluster.objects import rule_name
+from threshold_operator.cluster.objects import accepted_spec, rule_name
 from threshold_operator.model.catalogue import Catalogue
 from threshold_operator.model.condition import (
     EXPIRED,
@@ -17,7 +17,7 @@ from threshold_operator.model.condition import (
     condition_of,
 )
 from threshold_operator.model.precedence import ACCEPTED, Decision
-from threshold_operator.model.threshold import AlertThreshold, rfc3339
+from threshold_operator.model.threshold import AlertThreshold, Mode, rfc3339
 
 Status = dict[str, Any]
 
@@ -34,6 +34,7 @@ _NO_NEWS = {NOT_ACCEPTED, ACCEPTED, PROPAGATING, NOT_CONFIGURED, PREVIEW}
 _FIELDS = (
     "observedGeneration",
     "acceptedGeneration",
+    "acceptedSpec",
     "scope",
     "rule",
     "state",
@@ -105,10 +106,15 @@ def _in_force(threshold: AlertThreshold, catalogue: Catalogue) -> Status:
             "default": entry.default(severity),
         }
         tiers[str(severity)] = {name: value for name, value in fields.items() if value is not None}
+    is_preview = threshold.spec.mode is Mode.PREVIEW
+    # A Preview has no rule, so its accepted generation is noted here instead of on the rule.
+    where = {"acceptedSpec": accepted_spec(threshold)} if is_preview else {}
+    rule = {} if is_preview else {"rule": rule_name(threshold.name)}
     return {
         "acceptedGeneration": threshold.generation,
         "scope": threshold.scope,
-        "rule": rule_name(threshold.name),
+        **rule,
+        **where,
         "tiers": tiers,
     }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-from threshold_operator.cluster.objects import PREFIX, remembered, rule_name
+from threshold_operator.cluster.objects import PREFIX, remembered, remembered_in_status, rule_name
 from threshold_operator.model.body import Body
 from threshold_operator.model.catalogue import Catalogue
 from threshold_operator.model.threshold import AlertThreshold
@@ -127,11 +127,12 @@ class Store:
         return self.rules.get(rule_name(name)) or self._lost.get(name)
 
     def recaller(self, catalogue: Catalogue) -> Callable[[Body], AlertThreshold | None]:
-        """Reads back from an object's rule which of its generations was accepted last."""
+        """Reads back which generation of an object was accepted last: from its rule or status."""
 
         def recall(body: Body) -> AlertThreshold | None:
             rule = self.last_rule(body["metadata"]["name"])
-            return None if rule is None else remembered(rule, body, catalogue)
+            found = None if rule is None else remembered(rule, body, catalogue)
+            return found or remembered_in_status(body, catalogue)
 
         return recall
 

@@ -462,3 +462,21 @@ async def test_a_mistake_of_ours_with_one_object_ends_nothing(bench: Bench) -> N
     await bench.turn()
     assert bench.cluster.exprs("b") == ["vector(0.05)"]
     assert bench.count("thresholds_reconciles_total", result="error") == 1
+
+
+async def test_row_l_an_accepted_preview_is_known_after_a_bad_edit_and_a_restart(
+    bench: Bench,
+) -> None:
+    bench.cluster.create(body(mode="Preview"))
+    await bench.turn()
+    assert "rule" not in bench.cluster.thresholds["tight"]["status"], "there is no such rule"
+    bench.cluster.edit("tight", mode="Preview", critical={"threshold": 77})
+    bench.restart()
+    await bench.turn()
+    status = bench.cluster.thresholds["tight"]["status"]
+    (accepted,) = (c for c in status["conditions"] if c["type"] == "Accepted")
+    assert accepted["message"].endswith("generation 1 stays in force")
+    assert (status["observedGeneration"], status["acceptedGeneration"]) == (2, 1)
+    writes = bench.cluster.writes.copy()
+    await bench.turn(after=60)
+    assert bench.cluster.writes == writes
