@@ -47,6 +47,12 @@ class Metrics:
             ["state"],
             registry=registry,
         )
+        self.orphans = Gauge(
+            "threshold_orphaned_rules",
+            "Rules of ours in force whose AlertThreshold is gone",
+            ["namespace"],
+            registry=registry,
+        )
         self.duration = Histogram(
             "thresholds_reconcile_seconds",
             "Time to bring one object in line",
@@ -95,11 +101,16 @@ class Metrics:
         for state, count in total.items():
             self.objects.labels(state).set(count)
 
+    def count_orphans(self, namespace: str, number: int) -> None:
+        """Rules of one namespace without an owner."""
+        self.orphans.labels(namespace).set(number)
+
     def rests(self) -> None:
         """We follow another replica, which counts them from now on."""
         self._states.clear()
         self._failing.clear()
         self.objects.clear()
+        self.orphans.clear()
 
     def ended(self, what: str, *, well: bool) -> None:
         """A turn of ``what`` ended; it is a success only if nothing else is failing."""

@@ -30,6 +30,8 @@ RULES = "prometheusrules"
 PAGE = "500"
 PROMETHEUSES = "prometheuses"
 LEASE_API = "coordination.k8s.io/v1"
+#: Status of an answer: somebody else was faster, or it exists already.
+CONFLICT = 409
 
 
 class KubeError(Exception):
@@ -100,6 +102,14 @@ class Kube:
     async def apply_rule(self, manifest: Manifest) -> Body:
         """Create the rule, or make the fields that we own what we want them to be."""
         return await self._apply(f"{self._rules}/{manifest['metadata']['name']}", manifest)
+
+    async def delete_rule(self, rule: Mapping[str, Any]) -> None:
+        """Delete this very version of a rule; one that was changed or made since stays."""
+        self._permit()
+        meta = rule["metadata"]
+        same = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": same}
+        await self._call("DELETE", f"{self._rules}/{meta['name']}", body=options)
 
     async def apply_status(self, body: Mapping[str, Any], status: Mapping[str, Any]) -> Body:
         """Write the status of this very object: one of the same name, made since, is left alone."""

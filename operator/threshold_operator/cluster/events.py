@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
 
 from threshold_operator.cluster.objects import MANAGER
 from threshold_operator.model.body import Body
@@ -14,13 +15,27 @@ from threshold_operator.model.threshold import rfc3339
 LONGEST_MESSAGE = 1024
 
 
-def event(body: Body, level: str, reason: str, message: str, now: datetime) -> dict[str, Any]:
-    """One Event about an object; ``level`` is Normal or Warning."""
+@dataclass(frozen=True)
+class Change:
+    """What is reported once; ``level`` is Normal or Warning.
+
+    The same ``key`` makes the same Event, so that it can't be reported twice.
+    """
+
+    level: str
+    reason: str
+    message: str
+    key: str
+
+
+def event(body: Body, change: Change, now: datetime) -> dict[str, Any]:
+    """One Event about an object."""
     meta = body["metadata"]
+    digest = hashlib.sha256(f"{meta['uid']}/{change.reason}/{change.key}".encode()).hexdigest()
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{meta['name']}.{uuid4().hex[:16]}", "namespace": meta["namespace"]},
+        "metadata": {"name": f"{meta['name']}.{digest[:16]}", "namespace": meta["namespace"]},
         "involvedObject": {
             "apiVersion": body["apiVersion"],
             "kind": body["kind"],
@@ -28,9 +43,9 @@ def event(body: Body, level: str, reason: str, message: str, now: datetime) -> d
             "namespace": meta["namespace"],
             "uid": meta["uid"],
         },
-        "type": level,
-        "reason": reason,
-        "message": message[:LONGEST_MESSAGE],
+        "type": change.level,
+        "reason": change.reason,
+        "message": change.message[:LONGEST_MESSAGE],
         "source": {"component": MANAGER},
         "firstTimestamp": rfc3339(now),
         "lastTimestamp": rfc3339(now),

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from threshold_operator.cluster.api import LEASE_API, KubeError
+from threshold_operator.cluster.api import CONFLICT, LEASE_API, KubeError
 from threshold_operator.supervision import supervise
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,6 @@ HOLD_SECONDS = 10.0
 LOOK_SECONDS = 2.0
 #: Tries to release the Lease; after that it runs out.
 RELEASES = 3
-
-CONFLICT = 409
 
 
 class LeaseLostError(KubeError):

@@ -153,6 +153,12 @@ def belongs_to(live: Body, owner_uid: str) -> bool:
     return owned or labels.get(MANAGED_BY) == MANAGER
 
 
+def is_ours(live: Body) -> bool:
+    """Whether a rule object is one that we made for an AlertThreshold, which may be gone."""
+    meta = live["metadata"]
+    return (meta.get("labels") or {}).get(MANAGED_BY) == MANAGER and meta["name"].startswith(PREFIX)
+
+
 def applied_at(live: Body) -> str | None:
     """When we last changed the rule (RFC 3339), as the API server noted it."""
     fields = live["metadata"].get("managedFields") or []

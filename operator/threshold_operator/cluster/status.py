@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from threshold_operator.cluster.objects import accepted_spec, rule_name
+from threshold_operator.cluster.events import Change
+from threshold_operator.cluster.objects import MANAGER, accepted_spec, rule_name
+from threshold_operator.model.body import Body
 from threshold_operator.model.catalogue import Catalogue
 from threshold_operator.model.condition import (
     EXPIRED,
@@ -39,6 +41,7 @@ _FIELDS = (
     "rule",
     "state",
     "tiers",
+    "lastChange",
     "preview",
 )
 
@@ -48,11 +51,15 @@ def desired_status(
     verdict: Verdict | None,
     state: str,
     catalogue: Catalogue,
-    previous: Mapping[str, Any],
+    body: Body,
     now: datetime,
     preview: Mapping[str, Any] | None = None,
 ) -> Status:
-    """The whole status; ``verdict`` is None where the newest generation isn't in force."""
+    """The whole status; ``verdict`` is None where the newest generation isn't in force.
+
+    :param body: the object as it is, with the status that it has.
+    """
+    previous = body.get("status") or {}
     effective = verdict or Verdict("False", NOT_ACCEPTED, _not_accepted(decision))
     verdicts = {"Accepted": _accepted(decision), "Effective": effective}
     verdicts["Ready"] = _ready(verdicts)
@@ -62,6 +69,8 @@ def desired_status(
     status: Status = {"observedGeneration": decision.generation}
     if decision.in_force is not None:
         status |= {"state": state, **_in_force(decision.in_force, catalogue)}
+        if last := _numbers_changed(previous, status, body) or previous.get("lastChange"):
+            status["lastChange"] = last
     if preview is not None:
         status["preview"] = dict(preview)
     status["conditions"] = [
@@ -81,18 +90,53 @@ def same_status(live: Mapping[str, Any], wanted: Status) -> bool:
     )
 
 
-def transitions(previous: Mapping[str, Any], wanted: Status) -> Iterator[tuple[str, str, str]]:
-    """Type, reason and message of the Events that tell people what has changed.
+def transitions(previous: Mapping[str, Any], wanted: Status, body: Body) -> Iterator[Change]:
+    """The Events that report what changes; only for Accepted and Effective, when they move.
 
-    Only Accepted and Effective, and only when they move: on its way isn't news, arrival is.
+    Propagating is not reported, arriving is: with the old numbers, and who changed them.
     """
     for condition in wanted["conditions"]:
-        kind, reason = condition["type"], condition["reason"]
+        kind, reason, status = condition["type"], condition["reason"], condition["status"]
         before = condition_of(previous, kind)
-        moved = (before.get("status"), before.get("reason")) != (condition["status"], reason)
+        moved = (before.get("status"), before.get("reason")) != (status, reason)
         if moved and kind in ("Accepted", "Effective") and reason not in _NO_NEWS:
-            level = "Normal" if condition["status"] == "True" else "Warning"
-            yield level, reason, condition["message"]
+            level = "Normal" if status == "True" else "Warning"
+            since = before.get("lastTransitionTime", "")
+            key = f"{body['metadata'].get('generation')}/{kind}/{status}/{since}"
+            arrived = before.get("reason") == PROPAGATING and "lastChange" in wanted
+            told = f" ({wanted['lastChange']})" if arrived else ""
+            yield Change(level, reason, condition["message"] + told, key)
+
+
+def _numbers_changed(previous: Mapping[str, Any], wanted: Status, body: Body) -> str:
+    """Old and new numbers, and who changed them; empty where they are the same, or the first."""
+    old, new = previous.get("tiers") or {}, wanted["tiers"]
+    if not old:
+        return ""
+    changes = [
+        f"{tier} {_number(old.get(tier), new.get(tier))} -> {_number(new.get(tier), old.get(tier))}"
+        for tier in sorted({*old, *new})
+        if old.get(tier) != new.get(tier)
+    ]
+    who = edited_by(body)
+    return ", ".join([*changes, f"changed by {who}"] if changes and who else changes)
+
+
+def _number(tier: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> str:
+    """Of a tier that the object doesn't set, the chart's default."""
+    if tier is None:
+        default = (other or {}).get("default")
+        return "silent" if default is None else f"default {default:g}"
+    return "silenced" if tier.get("silenced") else f"{tier['threshold']:g}"
+
+
+def edited_by(body: Body) -> str:
+    """The field manager that changed the object last, such as kubectl or argocd-controller."""
+    fields = body["metadata"].get("managedFields") or []
+    edits = [e for e in fields if e.get("manager") != MANAGER and not e.get("subresource")]
+    newest: Mapping[str, Any]
+    newest = max(edits, key=lambda entry: entry.get("time") or "", default={})
+    return str(newest.get("manager", ""))
 
 
 def _in_force(threshold: AlertThreshold, catalogue: Catalogue) -> Status:

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import yaml
 
 from threshold_operator.cluster.api import KubeError
-from threshold_operator.cluster.events import event
+from threshold_operator.cluster.events import Change, event
 from threshold_operator.cluster.objects import (
     ACCEPTED,
     Manifest,
@@ -187,7 +187,7 @@ class ExtraAlertsRule:
         for name in unreported(self._extra, live):
             self._metrics.writes.labels("event").inc()
             text = self._extra.problem(name)
-            refused = event(config_map, "Warning", "AlertRefused", text, self._now())
+            refused = event(config_map, Change("Warning", "AlertRefused", text, text), self._now())
             await self._cluster.create_event(refused)
 
     def _count(self) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import platform
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from threshold_operator.evidence.access import Access
 from threshold_operator.evidence.history import History
 from threshold_operator.evidence.prometheus import Address, PrometheusReader
 from threshold_operator.model.catalogue import Catalogue
+from threshold_operator.reconcile.context import Context
 from threshold_operator.reconcile.extra_alerts import (
     ExtraAlerts,
     ExtraAlertsRule,
@@ -33,12 +33,15 @@ from threshold_operator.reconcile.extra_alerts import (
     settle,
     with_extra,
 )
+from threshold_operator.reconcile.judge import Judge
 from threshold_operator.reconcile.kubelets import Kubelets
+from threshold_operator.reconcile.orphans import Orphans
 from threshold_operator.reconcile.previews import Previews
 from threshold_operator.reconcile.probe import EveryReplica, Probe
 from threshold_operator.reconcile.prometheuses import Discovered, Named
 from threshold_operator.reconcile.resync import Resync
 from threshold_operator.reconcile.worker import Reconciler
+from threshold_operator.reconcile.writer import Writer
 from threshold_operator.settings import Settings
 from threshold_operator.supervision import Supervisor, supervise
 from threshold_operator.telemetry import Health, Metrics, application
@@ -156,17 +159,17 @@ class Operator:
         """One namespace, which knows of no other."""
         self.health.turned(namespace)
         store = self.store[namespace]
+        context = Context(namespace, self._catalogue, store, self.health, self.metrics)
+        kube = self._kube.within(namespace, self._election.permit)
+        probe = Probe(self._witness(namespace), context.clocks.seconds(), self._kubelets)
         previews = Previews(self._past, self._catalogue, store.touch)
         reconciler = Reconciler(
-            namespace,
-            self._kube.within(namespace, self._election.permit),
-            Probe(self._witness(namespace), time.monotonic(), self._kubelets),
-            self._catalogue,
-            store,
-            self._settings.rule_labels,
-            self.health,
-            self.metrics,
+            context,
+            Writer(context, kube),
+            Judge(context, probe),
             previews,
+            Orphans(context, kube, self._settings.orphan_seconds),
+            self._settings.rule_labels,
         )
         await supervise({"the turns": reconciler.run(), "the previews": previews.run()})
 

@@ -27,7 +27,9 @@ def test_every_right_is_used_and_none_is_missing(
     if served:
         cluster_wide(desk)
     select(prometheus, ruleSelector={}, ruleNamespaceSelector={})
-    operator = proxied.start(served, prometheus.url, THRESHOLDS_TOUCH_PODS="true")
+    operator = proxied.start(
+        served, prometheus.url, THRESHOLDS_TOUCH_PODS="true", THRESHOLDS_ORPHAN_SECONDS="1"
+    )
     desk.apply("hurried", PNL, critical={"threshold": 0.05})
     touch = ("pods/status", "patch")
     eventually(lambda: rights_used(proxied.proxy.requests), lambda used: touch in used, within=SOON)

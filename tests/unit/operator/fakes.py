@@ -19,10 +19,14 @@ from threshold_operator.evidence.observation import Look, Observation
 from threshold_operator.evidence.preview import Outcome, Question, Report
 from threshold_operator.evidence.replay import Episode
 from threshold_operator.model.condition import UNREACHABLE
+from threshold_operator.reconcile.context import Clocks, Context
+from threshold_operator.reconcile.judge import Judge
+from threshold_operator.reconcile.orphans import Orphans
 from threshold_operator.reconcile.previews import Previews
 from threshold_operator.reconcile.probe import Probe
 from threshold_operator.reconcile.resync import Resync
 from threshold_operator.reconcile.worker import Reconciler
+from threshold_operator.reconcile.writer import Writer
 from threshold_operator.telemetry import Health, Metrics
 
 Body = dict[str, Any]
@@ -111,8 +115,15 @@ class FakeCluster:
         self.thresholds[name] = self._stamped({**self.thresholds[name], "status": status})
         return copy.deepcopy(self.thresholds[name])
 
+    async def delete_rule(self, rule: Mapping[str, Any]) -> None:
+        self._fail("delete")
+        self.writes["delete"] += 1
+        del self.rules[rule["metadata"]["name"]]
+
     async def create_event(self, event: Mapping[str, Any]) -> None:
         self._fail("event")
+        if event["metadata"]["name"] in {known["metadata"]["name"] for known in self.events}:
+            raise KubeError("already exists", 409)
         self.events.append(dict(event))
 
     def _fail(self, what: str) -> None:
@@ -192,18 +203,21 @@ class Bench:
             clock=self.clock,
         )
         self._list_due = self.clock()
-        self.reconciler = Reconciler(
+        context = Context(
             NAMESPACE,
-            self.cluster,
-            Probe(self._asked, started=self.clock()),
             CATALOGUE,
             self.store,
-            {"release": "stack"},
             self.health,
             self.metrics,
+            Clocks(self.clock.now, self.clock),
+        )
+        self.reconciler = Reconciler(
+            context,
+            Writer(context, self.cluster),
+            Judge(context, Probe(self._asked, started=self.clock())),
             self.previews,
-            now=self.clock.now,
-            clock=self.clock,
+            Orphans(context, self.cluster),
+            {"release": "stack"},
         )
 
     async def turn(self, after: float = 0) -> None:

@@ -480,3 +480,98 @@ async def test_row_l_an_accepted_preview_is_known_after_a_bad_edit_and_a_restart
     writes = bench.cluster.writes.copy()
     await bench.turn(after=60)
     assert bench.cluster.writes == writes
+
+
+def orphaned(bench: Bench) -> None:
+    """As `kubectl delete --cascade=orphan` leaves it: the rule has no owner."""
+    del bench.cluster.thresholds["tight"]
+    bench.cluster.edit_rule("threshold-tight", ownerReferences=[])
+
+
+async def test_row_c_a_rule_without_an_object_is_reported_once_and_removed_later(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.cluster.create(body())
+    await bench.turn()
+    orphaned(bench)
+    await bench.relist()
+    assert bench.count("threshold_orphaned_rules", namespace=NAMESPACE) == 1
+    assert "the AlertThreshold of threshold-tight is gone" in caplog.text
+    await bench.turn(after=200)
+    told = [e for e in bench.cluster.events if e["reason"] == "Orphaned"]
+    assert [e["involvedObject"]["name"] for e in told] == ["threshold-tight"]
+    assert "threshold-tight" in bench.cluster.rules, "its time has yet to come"
+    await bench.turn(after=100)
+    assert bench.cluster.rules == {}
+    await bench.relist()
+    assert bench.count("threshold_orphaned_rules", namespace=NAMESPACE) == 0
+
+
+async def test_row_c_an_object_that_comes_back_takes_its_rule_over(bench: Bench) -> None:
+    bench.cluster.create(body())
+    await bench.turn()
+    orphaned(bench)
+    await bench.relist()
+    again = body()
+    again["metadata"] |= {"uid": "another", "resourceVersion": "500"}
+    bench.cluster.create(again)
+    await bench.relist()
+    await bench.turn(after=600)
+    (owner,) = bench.cluster.rules["threshold-tight"]["metadata"]["ownerReferences"]
+    assert owner["uid"] == "another"
+
+
+async def test_row_c_a_foreign_rule_is_never_removed(bench: Bench) -> None:
+    bench.cluster.create(body())
+    await bench.turn()
+    orphaned(bench)
+    bench.cluster.edit_rule("threshold-tight", labels={"release": "stack"})
+    await bench.relist()
+    await bench.turn(after=600)
+    assert "threshold-tight" in bench.cluster.rules
+
+
+async def test_row_c_where_removing_is_refused_it_is_tried_again_later(bench: Bench) -> None:
+    bench.cluster.create(body())
+    await bench.turn()
+    orphaned(bench)
+    await bench.relist()
+    bench.cluster.failures["delete"] = KubeError("forbidden", 403)
+    await bench.turn(after=300)
+    del bench.cluster.failures["delete"]
+    await bench.turn(after=100)
+    assert "threshold-tight" in bench.cluster.rules
+    await bench.turn(after=200)
+    assert bench.cluster.rules == {}
+
+
+async def test_an_event_says_old_and_new_numbers_and_who_changed_them(bench: Bench) -> None:
+    await proven(bench)
+    edited: dict[str, Any] = {"match": {"symbol": "TSLA"}, "critical": {"threshold": 0.04}}
+    bench.cluster.edit("tsla", **edited)
+    edit = {"manager": "argocd-controller", "time": "2026-11-23T12:00:00Z"}
+    bench.cluster.thresholds["tsla"]["metadata"]["managedFields"] = [edit]
+    await bench.relist()
+    bench.prometheus.seen = perfect(threshold("tsla", PNL, **edited))
+    await bench.turn(after=2)
+    change = "critical 0.03 -> 0.04, changed by argocd-controller"
+    told = [e["message"] for e in bench.cluster.events if e["reason"] == "Effective"]
+    assert told == [
+        "Prometheus evaluates critical 0.03",
+        f"Prometheus evaluates critical 0.04 ({change})",
+    ]
+    assert bench.cluster.thresholds["tsla"]["status"]["lastChange"] == change
+
+
+async def test_row_j_an_event_is_not_said_twice_where_the_status_was_not_written(
+    bench: Bench,
+) -> None:
+    """The operator dies, or is refused, between the Event and the status."""
+    bench.cluster.create(body(critical={"threshold": 77}))
+    bench.cluster.failures["status"] = KubeError("away", 500)
+    await bench.turn()
+    del bench.cluster.failures["status"]
+    bench.restart()
+    await bench.turn(after=5)
+    assert [e["reason"] for e in bench.cluster.events] == ["OutOfBounds"]
+    assert bench.cluster.condition("tight", "Accepted") == ("False", "OutOfBounds")

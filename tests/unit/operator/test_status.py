@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.unit.operator.objects import CATALOGUE, LATENCY, NOW, PNL, threshold
+from tests.unit.operator.objects import CATALOGUE, LATENCY, NOW, PNL, body, threshold
 
 from threshold_operator.cluster.status import desired_status, same_status, transitions
 from threshold_operator.model.condition import Verdict
@@ -32,7 +32,8 @@ def status(
     seconds: int = 0,
 ) -> dict[str, Any]:
     now = NOW + timedelta(seconds=seconds)
-    return desired_status(decision, verdict, "inactive", CATALOGUE, previous or {}, now)
+    live = {**body(), "status": previous or {}}
+    return desired_status(decision, verdict, "inactive", CATALOGUE, live, now)
 
 
 def conditions(found: dict[str, Any]) -> dict[str, tuple[str, str]]:
@@ -209,7 +210,8 @@ def test_people_are_told_of(
     events: list[tuple[str, str]],
 ) -> None:
     wanted = status(decision, verdict, before)
-    assert [event[:2] for event in transitions(before, wanted)] == events
+    told = transitions(before, wanted, body())
+    assert [(change.level, change.reason) for change in told] == events
 
 
 def test_numbers_are_shown_as_the_user_wrote_them() -> None:
