@@ -14,6 +14,7 @@ from typing import Any
 from threshold_operator.cluster.store import Store
 from threshold_operator.model.body import Body
 from threshold_operator.model.catalogue import Catalogue
+from threshold_operator.model.governors import Governors
 from threshold_operator.model.plan import Planner
 from threshold_operator.model.precedence import Decision
 from threshold_operator.model.threshold import (
@@ -21,14 +22,10 @@ from threshold_operator.model.threshold import (
     DEFAULT_SOURCE,
     KIND,
     AlertThreshold,
-    Mode,
     Problem,
     Severity,
     rfc3339,
 )
-
-#: Scope of what holds for the whole namespace.
-EVERYTHING = "*"
 
 
 @dataclass(frozen=True)
@@ -89,12 +86,20 @@ def changes(
     now: datetime,
 ) -> list[Change]:
     """Each scope of each tier that would be governed by another number, or for another time."""
-    old, new = _limits(before, now), _limits(after, now)
+    old, new = governors(before, now), governors(after, now)
     found = (
-        Change(*claim, _governing(old, claim, catalogue), _governing(new, claim, catalogue))
-        for claim in sorted(old.keys() | new.keys())
+        Change(*claim, _limit(old, claim, catalogue), _limit(new, claim, catalogue))
+        for claim in sorted({*old.claims(), *new.claims()})
     )
     return [change for change in found if change.before.effect != change.after.effect]
+
+
+def governors(decisions: Mapping[str, Decision], now: datetime) -> Governors:
+    """Who governs what, of these objects."""
+    found = Governors()
+    for name, decision in decisions.items():
+        found.note(name, decision, now)
+    return found
 
 
 def refusals(world: World, wanted: Iterable[AlertThreshold]) -> Iterator[tuple[str, Problem]]:
@@ -107,27 +112,12 @@ def refusals(world: World, wanted: Iterable[AlertThreshold]) -> Iterator[tuple[s
             yield threshold.name, Problem("spec.alert", text)
 
 
-_Claim = tuple[str, str, Severity]
-
-
-def _limits(decisions: Mapping[str, Decision], now: datetime) -> dict[_Claim, Limit]:
-    return {
-        (held.spec.alert, held.scope, severity): Limit(
-            tier.threshold, held.name, held.spec.expiresAt
-        )
-        for held in (decision.in_force for decision in decisions.values())
-        if held is not None and held.spec.mode is Mode.ENFORCE and not held.expired(now)
-        for severity, tier in held.spec.tiers.items()
-    }
-
-
-def _governing(limits: Mapping[_Claim, Limit], claim: _Claim, catalogue: Catalogue) -> Limit:
-    """Scoped over namespace-wide over default."""
+def _limit(known: Governors, claim: tuple[str, str, Severity], catalogue: Catalogue) -> Limit:
     alert, scope, severity = claim
-    for place in (scope, EVERYTHING):
-        if (alert, place, severity) in limits:
-            return limits[alert, place, severity]
-    return Limit(catalogue[alert].default(severity))
+    held = known.governing(alert, severity, scope)
+    if held is None:
+        return Limit(catalogue[alert].default(severity))
+    return Limit(held.spec.tiers[severity].threshold, held.name, held.spec.expiresAt)
 
 
 def _edited(live: Body | None, threshold: AlertThreshold, now: datetime) -> Body:

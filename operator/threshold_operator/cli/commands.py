@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from threshold_operator.cli.changes import EVERYTHING, Change, World, changes, refusals
+from threshold_operator.cli.changes import Change, World, changes, refusals
 from threshold_operator.cli.files import Checked, FileProblemError, load
 from threshold_operator.cli.index import with_table
 from threshold_operator.cli.output import Row, add_format, show
@@ -36,7 +36,7 @@ from threshold_operator.cli.sources import (
 from threshold_operator.model.catalogue import Catalogue, CatalogueError, kebab
 from threshold_operator.model.condition import condition_of
 from threshold_operator.model.signal import NAMESPACE_TOKEN
-from threshold_operator.model.threshold import AlertThreshold, Problem, rfc3339
+from threshold_operator.model.threshold import WIDE, AlertThreshold, Problem, rfc3339
 from threshold_operator.promql.rules import alert_group, threshold_group
 from threshold_operator.promql.text import rule_file
 
@@ -328,7 +328,7 @@ def _live_row(body: Mapping[str, Any]) -> Row:
 
 
 def _scope(match: Mapping[str, str]) -> str:
-    return ",".join(f"{label}={value}" for label, value in match.items()) or EVERYTHING
+    return ",".join(f"{label}={value}" for label, value in match.items()) or WIDE
 
 
 def _time(moment: datetime | None) -> str | None:

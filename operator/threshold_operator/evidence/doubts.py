@@ -26,7 +26,7 @@ from threshold_operator.model.condition import (
     REJECTED,
     Verdict,
 )
-from threshold_operator.model.governors import Overrides
+from threshold_operator.model.governors import Governors
 from threshold_operator.model.threshold import AlertThreshold, Mode, Severity, Tier, duration
 from threshold_operator.promql.rules import threshold_group
 from threshold_operator.promql.series import (
@@ -42,7 +42,7 @@ from threshold_operator.promql.series import (
 
 
 def doubts(
-    threshold: AlertThreshold, entry: Entry, seen: Observation, overrides: Overrides
+    threshold: AlertThreshold, entry: Entry, seen: Observation, governors: Governors
 ) -> Iterator[Verdict]:
     """What stands in the way of the proof at one replica, the first thing first.
 
@@ -54,7 +54,7 @@ def doubts(
             for record in _layers(tier):
                 yield from _layer_doubts(record, entry, severity, threshold.namespace, seen)
     for wanted in _wanted_numbers(threshold, entry):
-        yield from _number_doubts(wanted, threshold, entry, seen, overrides)
+        yield from _number_doubts(wanted, threshold, entry, seen, governors)
 
 
 def _rule_doubts(threshold: AlertThreshold, entry: Entry, seen: Observation) -> Iterator[Verdict]:
@@ -120,9 +120,9 @@ def _number_doubts(
     threshold: AlertThreshold,
     entry: Entry,
     seen: Observation,
-    overrides: Overrides,
+    governors: Governors,
 ) -> Iterator[Verdict]:
-    samples = _governed(wanted, threshold, entry, seen, overrides)
+    samples = _governed(wanted, threshold, entry, seen, governors)
     samples = samples or _own_series(wanted, threshold, seen)
     wrong = [sample for sample in samples if sample.value != wanted.value]
     if wrong or not samples:
@@ -134,7 +134,7 @@ def _governed(
     threshold: AlertThreshold,
     entry: Entry,
     seen: Observation,
-    overrides: Overrides,
+    governors: Governors,
 ) -> list[Sample]:
     """The number in force for each instance that the object governs; a Shadow governs none."""
     if threshold.spec.mode is Mode.SHADOW:
@@ -142,7 +142,7 @@ def _governed(
     return [
         sample
         for sample in seen.in_force.get((wanted.in_force, entry.name, str(wanted.severity)), ())
-        if overrides.govern(threshold, wanted.severity, entry.scope, sample.labels)
+        if governors.governs(threshold, wanted.severity, entry.scope, sample.labels)
     ]
 
 

@@ -24,7 +24,7 @@ from threshold_operator.model.condition import (
     UNKNOWN,
     Verdict,
 )
-from threshold_operator.model.governors import Overrides
+from threshold_operator.model.governors import Governors
 from threshold_operator.model.threshold import AlertThreshold, Mode, Severity
 from threshold_operator.promql.series import (
     SHADOW,
@@ -46,7 +46,7 @@ def judge(
     threshold: AlertThreshold,
     entry: Entry,
     look: Look,
-    overrides: Overrides,
+    governors: Governors,
     *,
     applied: datetime,
     now: datetime,
@@ -66,7 +66,7 @@ def judge(
     found = {
         name: _patient(doubt, look.selection, now - applied)
         for name, seen in look.replicas.items()
-        for doubt in [_first_doubt(threshold, entry, seen, look.selection, overrides)]
+        for doubt in [_first_doubt(threshold, entry, seen, look.selection, governors)]
         if doubt is not None
     }
     numbers = _numbers(threshold, entry)
@@ -77,7 +77,7 @@ def judge(
     return Verdict("True", PROVEN, "; ".join(filter(None, [text, *hints])))
 
 
-def alert_state(threshold: AlertThreshold, entry: Entry, look: Look, overrides: Overrides) -> str:
+def alert_state(threshold: AlertThreshold, entry: Entry, look: Look, governors: Governors) -> str:
     """The alert where the object governs it: firing if any instance is, else pending, inactive."""
     if not look.answered:
         return UNKNOWN
@@ -86,7 +86,7 @@ def alert_state(threshold: AlertThreshold, entry: Entry, look: Look, overrides: 
         for seen in _observations(look)
         for severity in threshold.spec.tiers
         for sample in _alerts(seen, threshold, severity)
-        if overrides.govern(threshold, severity, entry.scope, sample.labels)
+        if governors.governs(threshold, severity, entry.scope, sample.labels)
     }
     return next((state for state in ("firing", "pending") if state in states), "inactive")
 
@@ -100,12 +100,12 @@ def _first_doubt(
     entry: Entry,
     seen: Observation | Blind,
     selection: Selection | None,
-    overrides: Overrides,
+    governors: Governors,
 ) -> Verdict | None:
     """What keeps one replica from proving the numbers."""
     if isinstance(seen, Blind):
         return Verdict("Unknown", seen.reason, seen.message)
-    doubt = next(doubts(threshold, entry, seen, overrides), None)
+    doubt = next(doubts(threshold, entry, seen, governors), None)
     if doubt is not None and doubt.reason == NOT_SELECTED:
         return Verdict(doubt.status, doubt.reason, _not_selected(doubt.message, selection))
     return doubt

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 
 from threshold_operator.evidence.replay import Episode, Replay, Terms
 from threshold_operator.model.catalogue import Entry
+from threshold_operator.model.governors import Governors
 from threshold_operator.model.threshold import (
     AlertThreshold,
     Mode,
@@ -138,12 +139,12 @@ def question(
     threshold: AlertThreshold, entry: Entry, others: Collection[AlertThreshold]
 ) -> Question:
     """The object's numbers beside those in force, of ``others`` or else of the catalogue."""
-    rivals = [each for each in others if each.spec.alert == entry.name]
+    governors = Governors.of(others)
     return Question(
         signal=_selector(threshold, entry),
         scope=entry.scope or "",
         tiers={
-            severity: _comparison(threshold, severity, entry, rivals)
+            severity: _comparison(threshold, severity, entry, governors)
             for severity in threshold.spec.tiers
         },
     )
@@ -159,20 +160,13 @@ def _selector(threshold: AlertThreshold, entry: Entry) -> str:
 
 
 def _comparison(
-    threshold: AlertThreshold,
-    severity: Severity,
-    entry: Entry,
-    rivals: Collection[AlertThreshold],
+    threshold: AlertThreshold, severity: Severity, entry: Entry, governors: Governors
 ) -> Comparison:
-    rivals = [each for each in rivals if severity in each.spec.tiers]
-    claims = {each.scope: each.spec.tiers[severity] for each in rivals}
-    governing = claims.get(threshold.scope) or claims.get("*")
-    scoped = (each.spec.match.values() for each in rivals if each.name != threshold.name)
-    others = frozenset() if threshold.spec.match else frozenset(v for each in scoped for v in each)
+    held = governors.governing(entry.name, severity, threshold.scope)
     return Comparison(
         new=terms(entry, severity, threshold.spec.tiers[severity]),
-        in_force=terms(entry, severity, governing),
-        others=others,
+        in_force=terms(entry, severity, held.spec.tiers[severity] if held else None),
+        others=frozenset(governors.narrower_values(threshold, severity)),
     )
 
 

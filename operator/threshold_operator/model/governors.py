@@ -1,36 +1,55 @@
-"""Which object governs an instance of an alert's signal: a scoped one before a wide one."""
+"""Which object governs an instance of an alert's signal: a scoped one before a wide one.
+
+The one place in Python that knows this precedence; ``promql/expressions.py`` has it for Prometheus.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from typing import Self
 
 from threshold_operator.model.precedence import Decision
-from threshold_operator.model.threshold import AlertThreshold, Mode, Severity
+from threshold_operator.model.threshold import WIDE, AlertThreshold, Mode, Severity
 
-#: Where an object of its own governs: alert, tier, mode and value of the scope label.
+#: What one object sets: alert, tier, mode and scope.
 _Place = tuple[str, Severity, Mode, str]
 
 
-class Overrides:
-    """Which values of an alert's scope label are governed by objects of their own."""
+class Governors:
+    """The objects of one namespace whose numbers hold, by what they set."""
 
     def __init__(self) -> None:
         self._places: dict[str, list[_Place]] = {}
-        self._objects: Counter[_Place] = Counter()
+        self._objects: dict[_Place, dict[str, AlertThreshold]] = {}
+
+    @classmethod
+    def of(cls, thresholds: Iterable[AlertThreshold]) -> Self:
+        """Those that hold already."""
+        governors = cls()
+        for threshold in thresholds:
+            governors._take(threshold.name, threshold)
+        return governors
 
     def note(self, name: str, decision: Decision | None, now: datetime) -> None:
-        """The object of this name was decided anew, expired, or went."""
+        """The object of this name was decided again, expired, or went."""
         for place in self._places.pop(name, ()):
-            self._objects[place] -= 1
+            del self._objects[place][name]
             if not self._objects[place]:
                 del self._objects[place]
-        if decision is not None and (places := _places(decision, now)):
-            self._places[name] = places
-            self._objects.update(places)
+        threshold = decision.in_force if decision is not None else None
+        if threshold is not None and not threshold.expired(now):
+            self._take(name, threshold)
 
-    def govern(
+    def _take(self, name: str, threshold: AlertThreshold) -> None:
+        spec = threshold.spec
+        self._places[name] = [
+            (spec.alert, severity, spec.mode, threshold.scope) for severity in spec.tiers
+        ]
+        for place in self._places[name]:
+            self._objects.setdefault(place, {})[name] = threshold
+
+    def governs(
         self,
         threshold: AlertThreshold,
         severity: Severity,
@@ -48,13 +67,40 @@ class Overrides:
         if value is None:
             return True
         modes = {Mode.ENFORCE, spec.mode}
-        return not any(self._objects[spec.alert, severity, mode, value] for mode in modes)
+        place = f"{scope}={value}"
+        return not any((spec.alert, severity, mode, place) in self._objects for mode in modes)
 
+    def governing(self, alert: str, severity: Severity, scope: str) -> AlertThreshold | None:
+        """The object in force for a scope; None where the chart's default holds."""
+        for place in (scope, WIDE):
+            for threshold in self._objects.get((alert, severity, Mode.ENFORCE, place), {}).values():
+                return threshold
+        return None
 
-def _places(decision: Decision, now: datetime) -> list[_Place]:
-    threshold = decision.in_force
-    if threshold is None or threshold.expired(now):
-        return []
-    spec = threshold.spec
-    values = spec.match.values()
-    return [(spec.alert, severity, spec.mode, v) for severity in spec.tiers for v in values]
+    def claims(self) -> Iterator[tuple[str, str, Severity]]:
+        """Alert, scope and tier of everything in force that isn't a default."""
+        for alert, severity, mode, scope in self._objects:
+            if mode is Mode.ENFORCE:
+                yield alert, scope, severity
+
+    def narrower_values(self, threshold: AlertThreshold, severity: Severity) -> set[str]:
+        """Values of the scope label at which narrower objects in force govern, not a wide one."""
+        if threshold.spec.match:
+            return set()
+        return {
+            value
+            for (alert, tier, mode, _), objects in self._objects.items()
+            if (alert, tier, mode) == (threshold.spec.alert, severity, Mode.ENFORCE)
+            for name, other in objects.items()
+            if name != threshold.name
+            for value in other.spec.match.values()
+        }
+
+    def scopes_within(self, threshold: AlertThreshold) -> list[str]:
+        """The scopes that narrower objects in force take from a wide one, in order."""
+        if threshold.spec.match:
+            return []
+        alert, tiers = threshold.spec.alert, threshold.spec.tiers
+        return sorted(
+            {s for a, s, severity in self.claims() if a == alert and severity in tiers} - {WIDE}
+        )

@@ -32,6 +32,9 @@ API_VERSION = f"{GROUP}/{VERSION}"
 #: ``source`` of the chart's own numbers; no object may bear this name.
 DEFAULT_SOURCE = "default"
 
+#: Scope of what holds for the whole namespace.
+WIDE = "*"
+
 #: The name becomes part of those of a rule object, a rule file and a rule group.
 LONGEST_NAME = 63
 
@@ -271,7 +274,7 @@ class AlertThreshold:
     @property
     def scope(self) -> str:
         """For people: ``symbol=TSLA``, or ``*`` where everything is meant."""
-        return ",".join(f"{label}={value}" for label, value in self.spec.match.items()) or "*"
+        return ",".join(f"{label}={value}" for label, value in self.spec.match.items()) or WIDE
 
     def expired(self, now: datetime) -> bool:
         """Whether the numbers no longer hold at ``now``."""

@@ -15,7 +15,7 @@ from threshold_operator.model.condition import (
     Verdict,
     condition_of,
 )
-from threshold_operator.model.governors import Overrides
+from threshold_operator.model.governors import Governors
 from threshold_operator.model.precedence import Decision
 from threshold_operator.model.threshold import AlertThreshold, parse_time
 from threshold_operator.reconcile.context import Context
@@ -33,7 +33,7 @@ class Judge:
     def __init__(self, context: Context, probe: Probe) -> None:
         self._context, self._probe = context, probe
         self._now, self._clock = context.clocks.now, context.clocks.seconds
-        self._overrides = Overrides()
+        self._governors = Governors()
         self._judged_at = float("-inf")
         self._started = self._clock()
         #: By name: the object and generation last proven, and when.
@@ -44,7 +44,7 @@ class Judge:
 
     def note(self, name: str, decision: Decision | None) -> None:
         """The object of this name was decided again, expired, or went."""
-        self._overrides.note(name, decision, self._now())
+        self._governors.note(name, decision, self._now())
 
     def forget(self, name: str) -> None:
         """The object of this name is gone."""
@@ -79,7 +79,7 @@ class Judge:
         if threshold is None:
             return UNKNOWN
         entry = self._context.catalogue[threshold.spec.alert]
-        state = alert_state(threshold, entry, self._probe.seen, self._overrides)
+        state = alert_state(threshold, entry, self._probe.seen, self._governors)
         if state == UNKNOWN and self._probe.lost_for(self._clock()) < PROOF_SECONDS:
             return str(before.get("state", UNKNOWN))
         return state
@@ -109,7 +109,7 @@ class Judge:
             threshold,
             self._context.catalogue[threshold.spec.alert],
             self._probe.seen,
-            self._overrides,
+            self._governors,
             applied=self._applied(threshold.name),
             rejected=rejection(live) if live is not None else "",
             now=self._now(),

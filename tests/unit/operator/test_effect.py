@@ -22,7 +22,7 @@ from threshold_operator.evidence.observation import (
 )
 from threshold_operator.evidence.selectors import Selection
 from threshold_operator.model.condition import Verdict
-from threshold_operator.model.governors import Overrides
+from threshold_operator.model.governors import Governors
 from threshold_operator.model.precedence import Decision
 from threshold_operator.model.threshold import AlertThreshold, Mode, Severity, duration
 from threshold_operator.promql.rules import alert_group, threshold_group
@@ -99,11 +99,11 @@ def perfect(*thresholds: AlertThreshold) -> Observation:
     )
 
 
-def known(*objects: AlertThreshold, now: datetime = NOW) -> Overrides:
-    overrides = Overrides()
+def known(*objects: AlertThreshold, now: datetime = NOW) -> Governors:
+    governors = Governors()
     for each in objects:
-        overrides.note(each.name, in_force(each), now)
-    return overrides
+        governors.note(each.name, in_force(each), now)
+    return governors
 
 
 def alone(seen: Observation | Blind, selection: Selection | None = None) -> Look:
@@ -119,9 +119,9 @@ def verdict(
     later: timedelta = timedelta(),
 ) -> Verdict:
     now = NOW + later
-    overrides = known(which, *others, now=now)
+    governors = known(which, *others, now=now)
     look = seen if isinstance(seen, Look) else alone(seen)
-    return judge(which, ENTRY, look, overrides, applied=NOW - applied, now=now)
+    return judge(which, ENTRY, look, governors, applied=NOW - applied, now=now)
 
 
 Change = Callable[[Observation], Observation]
@@ -233,9 +233,9 @@ def test_a_preview_is_never_in_force() -> None:
 
 
 def test_what_prometheus_operator_rejects_is_rejected_whatever_prometheus_says() -> None:
-    overrides = known(TSLA)
+    governors = known(TSLA)
     said = judge(
-        TSLA, ENTRY, alone(perfect(TSLA)), overrides, applied=NOW, now=NOW, rejected="bad expr"
+        TSLA, ENTRY, alone(perfect(TSLA)), governors, applied=NOW, now=NOW, rejected="bad expr"
     )
     assert said == Verdict("False", "Rejected", "bad expr")
 
@@ -458,11 +458,11 @@ def test_the_state_of_a_wide_object_leaves_out_what_a_scoped_one_governs() -> No
 def test_a_scoped_object_that_went_or_expired_governs_nothing() -> None:
     firing = sample(1, symbol="TSLA", alertstate="firing")
     seen = Observation(alerts={CRITICAL: (firing,)})
-    overrides = known(WIDE, TSLA)
-    overrides.note(TSLA.name, in_force(TSLA), NOW)
-    assert alert_state(WIDE, ENTRY, alone(seen), overrides) == "inactive"
-    overrides.note(TSLA.name, None, NOW)
-    assert alert_state(WIDE, ENTRY, alone(seen), overrides) == "firing"
+    governors = known(WIDE, TSLA)
+    governors.note(TSLA.name, in_force(TSLA), NOW)
+    assert alert_state(WIDE, ENTRY, alone(seen), governors) == "inactive"
+    governors.note(TSLA.name, None, NOW)
+    assert alert_state(WIDE, ENTRY, alone(seen), governors) == "firing"
 
 
 def test_the_state_of_a_shadow_is_that_of_its_own_alert() -> None:
@@ -470,12 +470,12 @@ def test_the_state_of_a_shadow_is_that_of_its_own_alert() -> None:
         return sample(1, symbol=symbol, severity="none", shadow=shadow, alertstate="firing")
 
     wide = threshold("wide", PNL, mode="Shadow", critical={"threshold": 0.01})
-    overrides = known(wide, SHADOWED)
+    governors = known(wide, SHADOWED)
 
     def state(which: AlertThreshold, *alerts: Sample) -> str:
         loud = sample(1, symbol="AAPL", alertstate="firing")
         seen = Observation(alerts={CRITICAL: (loud,), (PNL, "none"): alerts})
-        return alert_state(which, ENTRY, alone(seen), overrides)
+        return alert_state(which, ENTRY, alone(seen), governors)
 
     assert state(wide) == "inactive"
     assert state(wide, told("AAPL", "warning")) == "inactive"
