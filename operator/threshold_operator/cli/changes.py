@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from threshold_operator.cluster.store import Store
@@ -125,7 +125,8 @@ def _edited(live: Body | None, threshold: AlertThreshold, now: datetime) -> Body
         "name": threshold.name,
         "namespace": threshold.namespace,
         "uid": f"new/{threshold.name}",
-        "creationTimestamp": rfc3339(now),
+        # Later than all that is there: times in Kubernetes are whole seconds.
+        "creationTimestamp": rfc3339(now + timedelta(seconds=1)),
     }
     meta = dict(live["metadata"]) if live else made_now
     meta["generation"] = meta.get("generation", 0) + 1

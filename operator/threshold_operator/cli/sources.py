@@ -104,7 +104,7 @@ def in_cluster(namespace: str | None, catalogue: Catalogue, now: datetime) -> li
     :raises ClusterError: nobody can be asked.
     """
     return [
-        Checked(Path("alertthreshold", decision.name), decision.name, decision.in_force, problems)
+        Checked(Path("cluster"), decision.name, decision.in_force, problems)
         for decision in cluster(namespace).decisions(catalogue, now).values()
         for problems in [(Problem("spec", decision.refusal.message),) if decision.refusal else ()]
     ]

@@ -44,7 +44,10 @@ def test_the_objects_of_the_cluster_are_validated_and_rendered(desk: Desk, tmp_p
     desk.apply("newer", critical={"threshold": 0.07})
     told = command(desk, "validate")
     assert told.returncode == 1
-    assert "alertthreshold/newer: spec: good is older and already sets critical" in told.stderr
+    assert (
+        "cluster, AlertThreshold/newer: spec: good is older and already sets critical"
+        in told.stderr
+    )
     told = command(desk, "render", "--cluster", "--output", str(tmp_path))
     assert (told.returncode, told.stderr) == (0, "")
     assert [file.name for file in tmp_path.glob("threshold-*")] == ["threshold-good.yaml"]

@@ -229,7 +229,7 @@ def test_an_object_with_a_rule_of_its_own_is_proven_and_governs_alone(
     wait_effective(desk, "tsla")
 
     # The next generation differs by a duration alone, and has to be proven all the same.
-    desk.apply("tsla", ALERT, match={"symbol": "TSLA"}, critical={**tier, "for": "1s"})
+    desk.apply("tsla", ALERT, match={"symbol": "TSLA"}, critical={**tier, "for": "6s"})
     desk.wait_condition("tsla", "Effective", "False", "Propagating")
     deliver(desk, prometheus)
     wait_effective(desk, "tsla")

@@ -220,7 +220,8 @@ def test_killed_between_rule_and_status_the_next_one_finishes(desk: Desk, proxie
     desk.apply("tight", critical={"threshold": 0.05})
     eventually(lambda: proxied.proxy.seen("PATCH", "alertthresholds"), bool, within=HEALED)
     assert desk.exprs("tight") == ["vector(0.05)"]
-    assert "status" not in desk.object("tight")
+    ready = desk.condition("tight", "Ready")
+    assert (ready["status"], ready["reason"]) == ("Unknown", "Pending")
     first.process.kill()
     first.process.wait()
     proxied.proxy.well()

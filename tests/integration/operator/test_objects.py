@@ -337,7 +337,7 @@ REFUSED_BY_SCHEMA: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a time that is none": (
         threshold("x", expiresAt="tomorrow", critical={"threshold": 0.1}),
-        "must be of type date-time",
+        "must be a time such as 2026-12-24T21:00:00Z",
     ),
     "a tier without a number": (threshold("x", critical={}), "give threshold, or enabled: false"),
     "a name too long for a rule file": (

@@ -35,10 +35,13 @@ INTERVAL = 1000
 SCRIPTS: Mapping[str, list[tuple[int, float | None]]] = {
     # Past both limits, between limit and recover number, an absence, and up again.
     "TSLA": [(4, 0), (7, 9), (5, 4.5), (4, 0), (7, 6), (4, None), (5, 10), (99, 0)],
-    # Short peaks that only the impatient see.
-    "AAPL": [(5, 0), (2, 9), (2, 0), (2, 9), (6, 0), (4, 5), (2, 2.5), (3, 0.5), (8, 9), (99, 0)],
+    # Short peaks that no rule sees: each waits for at least one interval; then two long ones.
+    "AAPL": [
+        *((5, 0), (2, 9), (2, 0), (2, 9), (6, 0), (4, 5), (2, 2.5), (3, 0.5)),
+        *((8, 9), (4, 0), (7, 9), (99, 0)),
+    ],
 }
-SECONDS = 44
+SECONDS = 54
 
 
 @dataclass

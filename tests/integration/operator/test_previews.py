@@ -42,7 +42,7 @@ def test_a_preview_tells_what_would_have_been_and_puts_nothing_in_force(
     assert "end" not in tier["new"]["lastEpisode"], "it would fire now"
     assert tier["inForce"] == {"threshold": 0.05, "episodes": 0, "minutesFiring": 0}
     assert 0 < found["coverage"] < 0.5, "that Prometheus is young"
-    assert (found["window"], found["step"], found["observedGeneration"]) == ("1h", "15s", 1)
+    assert (found["window"], found["step"], found["observedGeneration"]) == ("1h", "5s", 1)
     assert not desk.exprs("tsla")
     desk.wait_condition("tsla", "Effective", "False", "Preview")
 
