@@ -9,7 +9,6 @@ that has been silent for long since a list found a change of its kind.
 from __future__ import annotations
 
 import time
-from collections import Counter as Count
 from collections.abc import Callable, Iterator, Mapping
 
 from aiohttp import web
@@ -38,7 +37,7 @@ class Metrics:
         self.objects = Gauge(
             "threshold_objects",
             "AlertThresholds by what holds for them",
-            ["state"],
+            ["namespace", "alert", "state"],
             registry=registry,
         )
         self.own_alerts = Gauge(
@@ -90,16 +89,16 @@ class Metrics:
         )
         for result in ("changed", "unchanged", "error"):
             self.reconciles.labels(result)
-        self._states: dict[str, Mapping[str, int]] = {}
+        self._states: dict[str, Mapping[tuple[str, str], int]] = {}
         self._failing: set[str] = set()
 
-    def count_objects(self, namespace: str, states: Mapping[str, int]) -> None:
-        """The objects of one namespace, by what holds for them."""
+    def count_objects(self, namespace: str, states: Mapping[tuple[str, str], int]) -> None:
+        """How many objects of one namespace there are, by alert and by what holds for them."""
+        for gone in self._states.get(namespace, {}).keys() - states.keys():
+            self.objects.remove(namespace, *gone)
         self._states[namespace] = states
-        total: Count[str] = sum(map(Count, self._states.values()), Count())
-        self.objects.clear()
-        for state, count in total.items():
-            self.objects.labels(state).set(count)
+        for place, count in states.items():
+            self.objects.labels(namespace, *place).set(count)
 
     def count_orphans(self, namespace: str, number: int) -> None:
         """Rules of one namespace without an owner."""

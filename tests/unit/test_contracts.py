@@ -93,5 +93,6 @@ def test_metrics_of_the_design_are_exposed_with_their_types() -> None:
 
 def test_objects_are_counted_with_the_labels_that_the_rules_read() -> None:
     registry = CollectorRegistry()
-    OperatorMetrics(registry).count_objects("stocks", {"Ready": 2})
-    assert registry.get_sample_value("threshold_objects", {"state": "Ready"}) == 2
+    OperatorMetrics(registry).count_objects("stocks", {("StocksPnlMoveUnusual", "Ready"): 2})
+    labels = {"namespace": "stocks", "alert": "StocksPnlMoveUnusual", "state": "Ready"}
+    assert registry.get_sample_value("threshold_objects", labels) == 2

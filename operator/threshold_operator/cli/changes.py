@@ -14,32 +14,17 @@ from typing import Any
 from threshold_operator.cluster.store import Store
 from threshold_operator.model.body import Body
 from threshold_operator.model.catalogue import Catalogue
-from threshold_operator.model.governors import Governors
+from threshold_operator.model.governors import Governors, Limit
 from threshold_operator.model.plan import Planner
 from threshold_operator.model.precedence import Decision
 from threshold_operator.model.threshold import (
     API_VERSION,
-    DEFAULT_SOURCE,
     KIND,
     AlertThreshold,
     Problem,
     Severity,
     rfc3339,
 )
-
-
-@dataclass(frozen=True)
-class Limit:
-    """A number in force and whose it is; None where the tier is silent."""
-
-    value: float | None
-    source: str = DEFAULT_SOURCE
-    expires: datetime | None = None
-
-    @property
-    def effect(self) -> tuple[float | None, datetime | None]:
-        """What Prometheus makes of it, whoever set it."""
-        return self.value, self.expires
 
 
 @dataclass(frozen=True)
@@ -88,8 +73,8 @@ def changes(
     """Each scope of each tier that would be governed by another number, or for another time."""
     old, new = governors(before, now), governors(after, now)
     found = (
-        Change(*claim, _limit(old, claim, catalogue), _limit(new, claim, catalogue))
-        for claim in sorted({*old.claims(), *new.claims()})
+        Change(alert, scope, tier, *(g.limit(catalogue[alert], tier, scope) for g in (old, new)))
+        for alert, scope, tier in sorted({*old.claims(), *new.claims()})
     )
     return [change for change in found if change.before.effect != change.after.effect]
 
@@ -110,14 +95,6 @@ def refusals(world: World, wanted: Iterable[AlertThreshold]) -> Iterator[tuple[s
         if there != threshold.spec.alert:
             text = f"can't be changed from {there}; make another object for another alert"
             yield threshold.name, Problem("spec.alert", text)
-
-
-def _limit(known: Governors, claim: tuple[str, str, Severity], catalogue: Catalogue) -> Limit:
-    alert, scope, severity = claim
-    held = known.governing(alert, severity, scope)
-    if held is None:
-        return Limit(catalogue[alert].default(severity))
-    return Limit(held.spec.tiers[severity].threshold, held.name, held.spec.expiresAt)
 
 
 def _edited(live: Body | None, threshold: AlertThreshold, now: datetime) -> Body:

@@ -204,7 +204,7 @@ def _validate(arguments: argparse.Namespace) -> int:
         return FOUND if any(each.problems for each in checked) else 0
     if complain(arguments.command, checked):
         return FOUND
-    warn(arguments.command, checked, datetime.now(UTC))
+    warn(arguments.command, checked, catalogue, datetime.now(UTC))
     print(f"{len(checked)} valid")
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias
@@ -13,6 +13,7 @@ from typing import TypeAlias
 from threshold_operator.cli.changes import World
 from threshold_operator.cli.files import Checked, FileProblemError, load
 from threshold_operator.model.catalogue import Catalogue
+from threshold_operator.model.governors import Governors
 from threshold_operator.model.threshold import AlertThreshold, Problem, rfc3339
 
 CHART_FILES = Path("charts/stocks-fastapi/files")
@@ -73,14 +74,25 @@ def complain(command: str, checked: Iterable[Checked]) -> bool:
     return bool(lines)
 
 
-def warn(command: str, checked: Iterable[Checked], now: datetime) -> None:
+def warn(command: str, checked: list[Checked], catalogue: Catalogue, now: datetime) -> None:
     """Say what is valid and most likely not meant."""
     for each in checked:
-        expiry = each.threshold.spec.expiresAt if each.threshold else None
-        if expiry is not None and expiry <= now:
-            text = f"spec.expiresAt: {rfc3339(expiry)} has passed"
-            text += "; the object will be accepted as Expired, and the defaults hold"
-            print(f"threshold-operator {command}: {each}: warning: {text}", file=sys.stderr)
+        if each.threshold is not None:
+            for text in _warnings(each.threshold, valid(checked), catalogue, now):
+                print(f"threshold-operator {command}: {each}: warning: {text}", file=sys.stderr)
+
+
+def _warnings(
+    threshold: AlertThreshold, others: list[AlertThreshold], catalogue: Catalogue, now: datetime
+) -> Iterator[str]:
+    expiry = threshold.spec.expiresAt
+    if expiry is not None and expiry <= now:
+        text = f"spec.expiresAt: {rfc3339(expiry)} has passed"
+        yield f"{text}; the object will be accepted as Expired, and the defaults hold"
+        return
+    hold = [o for o in others if o.namespace == threshold.namespace and not o.expired(now)]
+    if text := Governors.of(hold).out_of_order(threshold, catalogue[threshold.spec.alert]):
+        yield text
 
 
 def usable(arguments: argparse.Namespace, catalogue: Catalogue) -> list[AlertThreshold]:

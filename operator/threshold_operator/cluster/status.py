@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +27,12 @@ Status = dict[str, Any]
 NOT_ACCEPTED = "NotAccepted"
 #: Only there where it is True, as kstatus has it: Flux and Argo CD end their wait with an error.
 STALLED = "Stalled"
+#: Likewise only where it is True: accepted, and most likely not meant.
+OUT_OF_ORDER = "OutOfOrder"
+_SOMETIMES = (STALLED, OUT_OF_ORDER)
+#: A wide object names so many of the scopes that others take from it.
+_MOST_SCOPES = 20
+
 #: What an object is Ready with that is to put nothing in force.
 _NOTHING_TO_DO = {PREVIEW, EXPIRED}
 
@@ -42,48 +49,74 @@ _FIELDS = (
     "state",
     "tiers",
     "lastChange",
+    "exceptFor",
+    "governedBy",
     "preview",
 )
 
 
+@dataclass(frozen=True)
+class Findings:
+    """What was found out about an object, besides whether it is accepted.
+
+    ``effective`` is None where the newest generation isn't in force. ``out_of_order`` says what is
+    wrong with the tiers that hold together; ``except_for`` are the scopes that others take from it.
+    """
+
+    effective: Verdict | None
+    state: str
+    out_of_order: str = ""
+    except_for: Sequence[str] = ()
+    preview: Mapping[str, Any] | None = None
+
+
 def desired_status(
-    decision: Decision,
-    verdict: Verdict | None,
-    state: str,
-    catalogue: Catalogue,
-    body: Body,
-    now: datetime,
-    preview: Mapping[str, Any] | None = None,
+    decision: Decision, found: Findings, catalogue: Catalogue, body: Body, now: datetime
 ) -> Status:
-    """The whole status; ``verdict`` is None where the newest generation isn't in force.
+    """The whole status.
 
     :param body: the object as it is, with the status that it has.
     """
     previous = body.get("status") or {}
-    effective = verdict or Verdict("False", NOT_ACCEPTED, _not_accepted(decision))
+    status: Status = {"observedGeneration": decision.generation}
+    if decision.in_force is not None:
+        status |= {"state": found.state, **_in_force(decision.in_force, catalogue)}
+        if last := _numbers_changed(previous, status, body) or previous.get("lastChange"):
+            status["lastChange"] = last
+    if found.except_for:
+        status["exceptFor"] = _some(found.except_for)
+    if decision.refusal is not None and decision.refusal.by:
+        status["governedBy"] = decision.refusal.by
+    if found.preview is not None:
+        status["preview"] = dict(found.preview)
+    status["conditions"] = [
+        _condition(kind, verdict, decision.generation, previous, now)
+        for kind, verdict in _verdicts(decision, found).items()
+    ]
+    return status
+
+
+def _verdicts(decision: Decision, found: Findings) -> dict[str, Verdict]:
+    effective = found.effective or Verdict("False", NOT_ACCEPTED, _not_accepted(decision))
     verdicts = {"Accepted": _accepted(decision), "Effective": effective}
     verdicts["Ready"] = _ready(verdicts)
     if decision.refusal is not None:
         text = f"waiting doesn't help; {decision.refusal.message}"
         verdicts[STALLED] = Verdict("True", decision.refusal.reason, text)
-    status: Status = {"observedGeneration": decision.generation}
-    if decision.in_force is not None:
-        status |= {"state": state, **_in_force(decision.in_force, catalogue)}
-        if last := _numbers_changed(previous, status, body) or previous.get("lastChange"):
-            status["lastChange"] = last
-    if preview is not None:
-        status["preview"] = dict(preview)
-    status["conditions"] = [
-        _condition(kind, verdict, decision.generation, previous, now)
-        for kind, verdict in verdicts.items()
-    ]
-    return status
+    if found.out_of_order:
+        verdicts[OUT_OF_ORDER] = Verdict("True", "CriticalBeforeWarning", found.out_of_order)
+    return verdicts
+
+
+def _some(scopes: Sequence[str]) -> list[str]:
+    more = len(scopes) - _MOST_SCOPES
+    return [*scopes[:_MOST_SCOPES], *([f"and {more} more"] if more > 0 else [])]
 
 
 def same_status(live: Mapping[str, Any], wanted: Status) -> bool:
     """Whether nothing of ours is to be written; other people's conditions are theirs."""
     conditions = {c.get("type"): c for c in live.get("conditions") or []}
-    if STALLED in conditions and not condition_of(wanted, STALLED):
+    if any(kind in conditions and not condition_of(wanted, kind) for kind in _SOMETIMES):
         return False
     return all(live.get(name) == wanted.get(name) for name in _FIELDS) and all(
         conditions.get(condition["type"]) == condition for condition in wanted["conditions"]
@@ -91,7 +124,7 @@ def same_status(live: Mapping[str, Any], wanted: Status) -> bool:
 
 
 def transitions(previous: Mapping[str, Any], wanted: Status, body: Body) -> Iterator[Change]:
-    """The Events that report what changes; only for Accepted and Effective, when they move.
+    """The Events that report what changes, of Accepted and Effective and of tiers out of order.
 
     Propagating is not reported, arriving is: with the old numbers, and who changed them.
     """
@@ -99,8 +132,8 @@ def transitions(previous: Mapping[str, Any], wanted: Status, body: Body) -> Iter
         kind, reason, status = condition["type"], condition["reason"], condition["status"]
         before = condition_of(previous, kind)
         moved = (before.get("status"), before.get("reason")) != (status, reason)
-        if moved and kind in ("Accepted", "Effective") and reason not in _NO_NEWS:
-            level = "Normal" if status == "True" else "Warning"
+        if moved and kind in ("Accepted", "Effective", OUT_OF_ORDER) and reason not in _NO_NEWS:
+            level = "Normal" if status == "True" and kind != OUT_OF_ORDER else "Warning"
             since = before.get("lastTransitionTime", "")
             key = f"{body['metadata'].get('generation')}/{kind}/{status}/{since}"
             arrived = before.get("reason") == PROPAGATING and "lastChange" in wanted

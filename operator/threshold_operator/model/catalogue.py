@@ -169,13 +169,19 @@ class Entry(Strict):
     def _order_problems(self, tiers: Mapping[Severity, Tier | TierDefaults]) -> Iterator[Problem]:
         numbers = [tiers[severity].threshold for severity in Severity if severity in tiers]
         warning, critical = numbers if len(numbers) == len(Severity) else (None, None)
-        if warning is None or critical is None or self.comparator.beyond(critical, warning):
-            return
-        text = f"is {critical:g}, must lie {self._loud} warning.threshold ({warning:g})"
-        yield Problem("critical.threshold", text)
+        if self.disordered(warning, critical):
+            text = f"is {critical:g}, must lie {self.loud} warning.threshold ({warning:g})"
+            yield Problem("critical.threshold", text)
+
+    def disordered(self, warning: float | None, critical: float | None) -> bool:
+        """Whether both tiers speak, and critical doesn't lie beyond warning."""
+        if warning is None or critical is None:
+            return False
+        return not self.comparator.beyond(critical, warning)
 
     @property
-    def _loud(self) -> str:
+    def loud(self) -> str:
+        """Where numbers lie that are reached later: in words, for people."""
         return "above" if self.comparator is Comparator.ABOVE else "below"
 
     @property

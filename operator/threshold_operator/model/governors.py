@@ -6,14 +6,41 @@ The one place in Python that knows this precedence; ``promql/expressions.py`` ha
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
+from threshold_operator.model.catalogue import Entry
 from threshold_operator.model.precedence import Decision
-from threshold_operator.model.threshold import WIDE, AlertThreshold, Mode, Severity
+from threshold_operator.model.threshold import (
+    DEFAULT_SOURCE,
+    WIDE,
+    AlertThreshold,
+    Mode,
+    Severity,
+)
 
 #: What one object sets: alert, tier, mode and scope.
 _Place = tuple[str, Severity, Mode, str]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A number in force and whose it is; None where the tier is silent."""
+
+    value: float | None
+    source: str = DEFAULT_SOURCE
+    expires: datetime | None = None
+
+    @property
+    def effect(self) -> tuple[float | None, datetime | None]:
+        """What Prometheus makes of it, from whichever object."""
+        return self.value, self.expires
+
+    def __str__(self) -> str:
+        """For people."""
+        whose = "the chart's default" if self.source == DEFAULT_SOURCE else f"of {self.source}"
+        return f"{self.value:g} ({whose})"
 
 
 class Governors:
@@ -76,6 +103,32 @@ class Governors:
             for threshold in self._objects.get((alert, severity, Mode.ENFORCE, place), {}).values():
                 return threshold
         return None
+
+    def limit(self, entry: Entry, severity: Severity, scope: str) -> Limit:
+        """The number in force for a scope."""
+        held = self.governing(entry.name, severity, scope)
+        if held is None:
+            return Limit(entry.default(severity))
+        return Limit(held.spec.tiers[severity].threshold, held.name, held.spec.expiresAt)
+
+    def out_of_order(self, threshold: AlertThreshold, entry: Entry) -> str:
+        """What is wrong with the tiers that hold in an object's scope, and what to do about it.
+
+        One of them may be another object's, or the chart's default. Empty where critical lies
+        beyond warning, where a tier is silent, and where this object puts nothing in force.
+        """
+        if threshold.spec.mode is not Mode.ENFORCE:
+            return ""
+        warning = self.limit(entry, Severity.WARNING, threshold.scope)
+        critical = self.limit(entry, Severity.CRITICAL, threshold.scope)
+        if threshold.name not in (warning.source, critical.source):
+            return ""
+        if not entry.disordered(warning.value, critical.value):
+            return ""
+        return (
+            f"critical {critical} is reached no later than warning {warning};"
+            f" set both tiers in {threshold.name}, critical {entry.loud} warning"
+        )
 
     def claims(self) -> Iterator[tuple[str, str, Severity]]:
         """Alert, scope and tier of everything in force that isn't a default."""

@@ -7,7 +7,7 @@ on the order in which it was seen.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +37,8 @@ class Refusal:
 
     reason: str
     message: str
+    #: The older object that wins, where that is why.
+    by: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def _decision(
     each: Candidate, in_force: AlertThreshold | None, refusal: Refusal | None
 ) -> Decision:
     if refusal is not None:
-        refusal = Refusal(refusal.reason, f"{refusal.message}; {_instead(in_force)}")
+        refusal = replace(refusal, message=f"{refusal.message}; {_instead(in_force)}")
     return Decision(each.name, each.uid, each.generation, in_force, refusal)
 
 
@@ -131,7 +133,7 @@ def _rival(option: AlertThreshold, taken: Mapping[Claim, str], now: datetime) ->
             if mode is Mode.SHADOW:
                 what += " in Shadow"
             text = f"{taken[claim]} is older and already sets {what}; change or delete one of them"
-            return Refusal(CONFLICT, text)
+            return Refusal(CONFLICT, text, by=taken[claim])
     return None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from threshold_operator.cluster.objects import applied_at, rejection, rule_name
+from threshold_operator.cluster.status import Findings
 from threshold_operator.evidence.effect import alert_state, judge
 from threshold_operator.model.body import Body
 from threshold_operator.model.condition import (
@@ -73,7 +74,27 @@ class Judge:
         lagging, self._lagging = self._lagging, set()
         await self._probe.hurry(lagging)
 
-    def state(self, decision: Decision, before: Body) -> str:
+    def findings(self, decision: Decision, before: Body, obstacle: Verdict | None) -> Findings:
+        """What is known of an object; ``obstacle`` keeps its rule from being written."""
+        threshold = decision.in_force
+        effective = obstacle
+        if threshold is None or not decision.accepted:
+            effective = None
+            self._waiting.discard(decision.name)
+        elif obstacle is None:
+            effective = self._verdict(decision, threshold, before)
+        state = self._state(decision, before)
+        if threshold is None or threshold.expired(self._now()):
+            return Findings(effective, state)
+        entry = self._context.catalogue[threshold.spec.alert]
+        return Findings(
+            effective,
+            state,
+            self._governors.out_of_order(threshold, entry),
+            self._governors.scopes_within(threshold),
+        )
+
+    def _state(self, decision: Decision, before: Body) -> str:
         """The alert's; where nothing was heard for a moment only, what was known before."""
         threshold = decision.in_force
         if threshold is None:
@@ -84,7 +105,7 @@ class Judge:
             return str(before.get("state", UNKNOWN))
         return state
 
-    def verdict(self, decision: Decision, threshold: AlertThreshold, before: Body) -> Verdict:
+    def _verdict(self, decision: Decision, threshold: AlertThreshold, before: Body) -> Verdict:
         """Whether the accepted ``threshold`` is in force; ``before`` is the status as it is."""
         verdict = self._judge(threshold)
         self._waiting.discard(decision.name)
@@ -98,10 +119,6 @@ class Judge:
             old = condition_of(before, "Effective")
             return Verdict("True", old["reason"], old["message"])
         return verdict
-
-    def settled(self, name: str) -> None:
-        """Nothing of this object is on its way."""
-        self._waiting.discard(name)
 
     def _judge(self, threshold: AlertThreshold) -> Verdict:
         live = self._context.store.rules.get(rule_name(threshold.name))

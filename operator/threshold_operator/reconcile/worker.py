@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from threshold_operator.cluster.api import GoneError, KubeError
 from threshold_operator.cluster.objects import Manifest, belongs_to, manifest, rule_name
@@ -59,7 +60,8 @@ class Reconciler:
         store, catalogue = context.store, context.catalogue
         self._planner = Planner(store.thresholds, store.recaller(catalogue), catalogue)
         self._backoff = Backoff()
-        self._states: dict[str, str] = {}
+        #: By name: alert, and what holds for the object.
+        self._states: dict[str, tuple[str, str]] = {}
 
     async def run(self) -> None:
         """Turn after turn, for ever."""
@@ -176,17 +178,9 @@ class Reconciler:
 
     def _wanted_status(self, body: Body, decision: Decision, obstacle: Verdict | None) -> Status:
         before = body.get("status") or {}
-        accepted = decision.in_force if decision.accepted else None
-        verdict = obstacle
-        if accepted is None:
-            verdict = None
-            self._judge.settled(decision.name)
-        elif obstacle is None:
-            verdict = self._judge.verdict(decision, accepted, before)
-        state = self._judge.state(decision, before)
-        preview = self._previews.of(decision, before)
-        catalogue, now = self._context.catalogue, self._now()
-        return desired_status(decision, verdict, state, catalogue, body, now, preview)
+        found = self._judge.findings(decision, before, obstacle)
+        found = replace(found, preview=self._previews.of(decision, before))
+        return desired_status(decision, found, self._context.catalogue, body, self._now())
 
     def _forget(self, name: str) -> bool:
         """Deleted: its rule goes with it, by garbage collection."""
@@ -206,5 +200,6 @@ class Reconciler:
             self._states.pop(name, None)
             if (body := self._store.thresholds.get(name)) is not None:
                 ready = condition_of(body.get("status") or {}, "Ready")
-                self._states[name] = ready.get("reason", "New")
+                alert = str(body.get("spec", {}).get("alert", ""))
+                self._states[name] = (alert, ready.get("reason", "New"))
         self._metrics.count_objects(self._context.namespace, Counter(self._states.values()))

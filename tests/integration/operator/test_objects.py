@@ -17,6 +17,7 @@ from tests.waiting import eventually
 Start = Callable[..., Operator]
 
 PNL = "StocksPnlMoveUnusual"
+WIDEST = 120  # characters of a terminal
 
 
 def wait_written(desk: Desk, name: str) -> Any:
@@ -49,9 +50,51 @@ def test_the_list_is_what_the_design_shows(desk: Desk, start: Start) -> None:
     desk.apply("tsla", PNL, match={"symbol": "TSLA"}, critical={"threshold": 0.03})
     wait_written(desk, "tsla")
     head, row = desk.kubectl("get", "at").splitlines()
-    columns = "NAME ALERT SCOPE WARNING CRITICAL MODE EFFECTIVE STATE AGE"
+    columns = "NAME ALERT SCOPE WARNING CRITICAL STATUS STATE AGE"
     assert head.split() == columns.split()
-    assert row.split()[:7] == ["tsla", PNL, "symbol=TSLA", "0.03", "Enforce", "Unknown", "unknown"]
+    said = ["tsla", PNL, "symbol=TSLA", "0.03", "PrometheusNotConfigured", "unknown"]
+    assert row.split()[:6] == said
+    assert len(head) <= WIDEST
+    wide = desk.kubectl("get", "at", "-o", "wide").splitlines()
+    assert wide[0].split() == [*head.split(), "SINCE", "MODE", "RULE", "MESSAGE"]
+    assert "threshold-tsla" in wide[1]
+
+
+def test_the_list_says_why_an_edit_was_refused(desk: Desk, start: Start) -> None:
+    start()
+    desk.apply("tsla", PNL, match={"symbol": "TSLA"}, critical={"threshold": 0.03})
+    wait_written(desk, "tsla")
+    desk.apply("tsla", PNL, match={"symbol": "TSLA"}, critical={"threshold": 77})
+    desk.wait_condition("tsla", "Accepted", "False", "OutOfBounds")
+    head, row = desk.kubectl("get", "at").splitlines()
+    assert row.split()[:5] == ["tsla", PNL, "symbol=TSLA", "0.03", "OutOfBounds"]
+    assert len(head) <= WIDEST
+    told = desk.kubectl("get", "at", "-o", "wide").splitlines()[1]
+    assert "is 77, must lie between" in told
+    assert "generation 1 stays in force" in told
+
+
+def test_a_beaten_object_names_the_one_that_governs(desk: Desk, start: Start) -> None:
+    start()
+    desk.apply("a-first", critical={"threshold": 0.15})
+    wait_written(desk, "a-first")
+    desk.apply("b-second", critical={"threshold": 0.16})
+    desk.wait_condition("b-second", "Accepted", "False", "Conflict")
+    assert desk.object("b-second")["status"]["governedBy"] == "a-first"
+
+
+def test_row_o_tiers_out_of_order_with_the_charts_default_are_said_once(
+    desk: Desk, start: Start
+) -> None:
+    start()
+    desk.apply("tight", critical={"threshold": 0.05})  # the chart's warning is 0.1
+    desk.wait_condition("tight", "OutOfOrder", "True", "CriticalBeforeWarning")
+    assert desk.condition("tight", "Accepted")["status"] == "True"
+    desk.apply("tight", critical={"threshold": 0.05}, warning={"threshold": 0.02})
+    desk.wait_condition("tight", "Accepted", "True", "Accepted")
+    eventually(lambda: desk.condition("tight", "OutOfOrder"), lambda c: not c, within=30)
+    events = desk.server.items(desk.namespace, "event")
+    assert [e["type"] for e in events if e["reason"] == "CriticalBeforeWarning"] == ["Warning"]
 
 
 def test_nothing_is_ever_noted_on_the_object_itself(desk: Desk, start: Start) -> None:

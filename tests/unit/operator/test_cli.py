@@ -75,6 +75,17 @@ def test_row_b_an_expired_object_is_valid_with_a_warning(
     assert code_of("render", "--namespace", "x", "--output", str(rendered), str(old)) == 0
 
 
+def test_row_o_tiers_out_of_order_with_the_default_are_valid_with_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "new.yaml"
+    file.write_text(GOOD.replace("  warning: {threshold: 0.02}\n", ""))
+    assert code_of("validate", str(file)) == 0
+    said = capsys.readouterr()
+    assert said.out == "1 valid\n"
+    assert "warning: critical 0.05 (of rejection-rate) is reached no later than" in said.err
+
+
 def test_every_example_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
     files = sorted((ROOT / "examples").glob("*.yaml"))
     examples = [str(file) for file in files if "kind: AlertThreshold" in file.read_text()]

@@ -132,17 +132,26 @@ async def test_the_metrics_are_there_before_anything_happened(client: Client) ->
         assert name in text
 
 
-def test_objects_are_counted_over_all_namespaces() -> None:
+def test_objects_are_counted_by_namespace_and_alert() -> None:
     metrics = Metrics(CollectorRegistry())
-    metrics.count_objects("a", {"Ready": 2})
-    metrics.count_objects("b", {"Ready": 1, "Conflict": 1})
-    metrics.count_objects("a", {"Expired": 1})
-    counts = [
-        value(metrics, "threshold_objects", state=s) for s in ("Ready", "Conflict", "Expired")
-    ]
-    assert counts == [1, 1, 1]
+    metrics.count_objects("a", {("Pnl", "Ready"): 2})
+    metrics.count_objects("b", {("Pnl", "Ready"): 1, ("Latency", "Conflict"): 1})
+    metrics.count_objects("a", {("Pnl", "Expired"): 1})
+    assert counted(metrics) == {
+        ("a", "Pnl", "Expired"): 1,
+        ("b", "Pnl", "Ready"): 1,
+        ("b", "Latency", "Conflict"): 1,
+    }
     metrics.rests()
-    assert value(metrics, "threshold_objects", state="Ready") is None
+    assert counted(metrics) == {}
+
+
+def counted(metrics: Metrics) -> dict[tuple[str, str, str], float]:
+    (family,) = metrics.objects.collect()
+    return {
+        (s.labels["namespace"], s.labels["alert"], s.labels["state"]): s.value
+        for s in family.samples
+    }
 
 
 def test_a_success_is_none_while_anything_else_fails() -> None:

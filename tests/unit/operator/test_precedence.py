@@ -105,6 +105,7 @@ def test_the_older_of_two_wins_and_the_newer_names_it() -> None:
         "Conflict",
         f"b is older and already sets critical of {RATE} for *; change or delete one of them;"
         " no number of this object is in force",
+        by="b",
     )
 
 

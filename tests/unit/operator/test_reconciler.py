@@ -445,8 +445,15 @@ async def test_the_objects_are_counted_by_what_holds_for_them(bench: Bench) -> N
     await proven(bench)
     bench.cluster.create(body("bad", "StocksNothing"))
     await bench.relist()
-    assert bench.count("threshold_objects", state="Ready") == 1
-    assert bench.count("threshold_objects", state="UnknownAlert") == 1
+    counted = {
+        (s.labels["namespace"], s.labels["alert"], s.labels["state"]): s.value
+        for family in bench.metrics.objects.collect()
+        for s in family.samples
+    }
+    assert counted == {
+        (NAMESPACE, PNL, "Ready"): 1,
+        (NAMESPACE, "StocksNothing", "UnknownAlert"): 1,
+    }
 
 
 async def test_a_mistake_of_ours_with_one_object_ends_nothing(bench: Bench) -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from tests.unit.operator.objects import CATALOGUE, LATENCY, NOW, PNL, body, threshold
 
-from threshold_operator.cluster.status import desired_status, same_status, transitions
+from threshold_operator.cluster.status import Findings, desired_status, same_status, transitions
 from threshold_operator.model.condition import Verdict
 from threshold_operator.model.precedence import Decision, Refusal
 
@@ -30,10 +30,12 @@ def status(
     verdict: Verdict | None = PROVEN,
     previous: dict[str, Any] | None = None,
     seconds: int = 0,
+    **more: Any,
 ) -> dict[str, Any]:
     now = NOW + timedelta(seconds=seconds)
     live = {**body(), "status": previous or {}}
-    return desired_status(decision, verdict, "inactive", CATALOGUE, live, now)
+    found = Findings(verdict, "inactive", **more)
+    return desired_status(decision, found, CATALOGUE, live, now)
 
 
 def conditions(found: dict[str, Any]) -> dict[str, tuple[str, str]]:
@@ -132,6 +134,32 @@ def test_row_d_an_object_that_is_new_is_in_progress_for_kstatus() -> None:
     assert kstatus({"metadata": {"generation": 1}, "status": default}) == "InProgress"
     found = status(verdict=SILENT, previous=default)
     assert {c["lastTransitionTime"] for c in found["conditions"]} == {"2026-11-23T12:00:00Z"}
+
+
+def test_row_o_a_disorder_is_a_condition_of_its_own_and_one_warning() -> None:
+    found = status(out_of_order="critical 0.05 is reached no later than warning 0.1")
+    assert conditions(found)["OutOfOrder"] == ("True", "CriticalBeforeWarning")
+    assert conditions(found)["Ready"] == ("True", "Ready")
+    told = [change for change in transitions({}, found, body()) if "reached" in change.message]
+    assert [(change.level, change.reason) for change in told] == [
+        ("Warning", "CriticalBeforeWarning")
+    ]
+    assert not list(transitions(found, found, body()))
+    assert not same_status(found, status(previous=found)), "it goes when it no longer holds"
+
+
+def test_a_wide_object_names_the_scopes_that_others_take_from_it() -> None:
+    few = ["symbol=AAPL", "symbol=TSLA"]
+    assert status(except_for=few)["exceptFor"] == few
+    many = [f"symbol=S{number:03}" for number in range(500)]
+    assert status(except_for=many)["exceptFor"] == [*many[:20], "and 480 more"]
+    assert "exceptFor" not in status()
+
+
+def test_a_beaten_object_names_the_one_that_governs() -> None:
+    beaten = Decision("late", "u", 1, None, Refusal("Conflict", "early is older", by="early"))
+    assert status(beaten)["governedBy"] == "early"
+    assert "governedBy" not in status(REFUSED)
 
 
 def test_what_was_stalled_and_no_longer_is_is_taken_away() -> None:
