@@ -22,7 +22,7 @@ def _add_run(commands: Commands) -> None:
         help="serve the AlertThresholds of one namespace, or of all",
         description="Serve AlertThresholds until SIGTERM, or wait until the one who does ends.",
         epilog="Set by the environment: THRESHOLDS_NAMESPACE (required; * means all),"
-        " THRESHOLDS_LEASE_NAMESPACE (then required), THRESHOLDS_CATALOGUE,"
+        " THRESHOLDS_LEASE_NAMESPACE (then required), THRESHOLDS_RELEASE, THRESHOLDS_CATALOGUE,"
         " THRESHOLDS_OWN_ALERTS, THRESHOLDS_OWN_ALERTS_CONFIG_MAP,"
         " THRESHOLDS_PROMETHEUS_URL, THRESHOLDS_RULE_LABELS, THRESHOLDS_HOST, THRESHOLDS_PORT.",
     )

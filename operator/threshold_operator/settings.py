@@ -51,6 +51,8 @@ class Settings(BaseSettings):
 
     #: Empty or ``*``: all namespaces.
     namespace: Annotated[Namespace, BeforeValidator(_star_is_all)]
+    #: Of Helm: two of them never serve the same namespace.
+    release: str = ""
     #: Where the Lease is, by which several operators agree on one.
     lease_namespace: Annotated[Namespace, Field(validate_default=True)] = ""
     catalogue: Path = Path("charts/stocks-fastapi/files/catalogue.yaml")

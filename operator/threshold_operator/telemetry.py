@@ -128,6 +128,8 @@ class Health:
         self._missed: dict[str, float] = {}
         self._turns: dict[str, float] = {}
         self.synced = False
+        #: The operator of another release that serves our namespace, so that we may not.
+        self.rival: Callable[[], str] = str
 
     def heard(self, kind: str) -> None:
         """The watch of a kind told of something."""
@@ -150,6 +152,10 @@ class Health:
         """No more turns: we follow another replica."""
         self._turns.clear()
 
+    def left(self, namespace: str) -> None:
+        """No more turns of one namespace: another operator serves it."""
+        self._turns.pop(namespace, None)
+
     def complaints(self) -> Iterator[str]:
         """Why a restart may help; nothing when all is well."""
         now = self._clock()
@@ -171,9 +177,10 @@ def application(health: Health, metrics: Metrics) -> web.Application:
         return web.Response(text="; ".join(complaints) or "ok", status=503 if complaints else 200)
 
     async def readyz(_: web.Request) -> web.Response:
-        if health.synced:
-            return web.Response(text="ok")
-        return web.Response(text="the first list isn't done", status=503)
+        refused = "" if health.synced else "the first list isn't done"
+        if rival := health.rival():
+            refused = f"{rival} serves this namespace; set operator.enabled=false in one of the two"
+        return web.Response(text=refused or "ok", status=503 if refused else 200)
 
     async def scrape(_: web.Request) -> web.Response:
         headers = {"Content-Type": CONTENT_TYPE_LATEST}

@@ -23,7 +23,7 @@ Takes (dict "root" $ "component" "api").
 */}}
 {{- define "stocks-fastapi.selectorLabels" -}}
 app.kubernetes.io/name: {{ .root.Chart.Name }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
@@ -133,7 +133,10 @@ The groups of one generated rule file, for this release's namespace: its only te
 what promtool tests is what runs. Takes (dict "root" $ "path" "files/rules/....yaml").
 */}}
 {{- define "stocks-fastapi.ruleGroups" -}}
-{{- $text := .root.Files.Get .path | replace "__NAMESPACE__" .root.Release.Namespace }}
+{{- /* A namespace may be called 4444412: as a label it is quoted */}}
+{{- $label := printf "namespace: %q" .root.Release.Namespace }}
+{{- $text := .root.Files.Get .path | replace "namespace: __NAMESPACE__" $label }}
+{{- $text = $text | replace "__NAMESPACE__" .root.Release.Namespace }}
 {{- with .root.Values.monitoring.runbookBaseUrl }}
 {{- $text = regexReplaceAllLiteral "(?m)(runbook_url: ).*/" $text (printf "runbook_url: %s/" (trimSuffix "/" .)) }}
 {{- end }}

@@ -154,6 +154,10 @@ class Kube:
         """The namespace itself, if it exists."""
         return await self._get(f"/api/v1/namespaces/{name}")
 
+    async def list_leases(self, selector: str) -> list[Body]:
+        """Leases by label selector."""
+        return [each async for each in self._list(self._leases, LEASE_API, "Lease", selector)]
+
     async def get_lease(self, name: str) -> Body | None:
         """The Lease, if it exists."""
         return await self._get(f"{self._leases}/{name}")

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -27,6 +28,12 @@ HOLD_SECONDS = 10.0
 LOOK_SECONDS = 2.0
 #: Tries to release the Lease; after that it runs out.
 RELEASES = 3
+
+
+#: Labels of a Lease: the release of its holder, and what the holder serves.
+RELEASE = "app.kubernetes.io/instance"
+SERVES = "stocks-fastapi.io/serves"
+EVERYTHING, ITS_NAMESPACE = "all-namespaces", "its-namespace"
 
 
 class LeaseLostError(KubeError):
@@ -49,21 +56,47 @@ class Leases(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """Who wants to act: ``identity`` is its own alone, ``labels`` those of its release."""
+
+    identity: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class Watched:
+    """How long a Lease of somebody else's has been unrenewed, by our own clock."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        #: The Lease when it last changed, and when that was.
+        self._seen: tuple[Any, float] = (None, clock())
+
+    def is_held(self, lease: Mapping[str, Any]) -> bool:
+        """Whether its holder still counts as alive."""
+        spec = lease.get("spec") or {}
+        if spec != self._seen[0]:
+            self._seen = spec, self._clock()
+        promised: float = spec.get("leaseDurationSeconds", LEASE_SECONDS)
+        return bool(holder(lease)) and self._clock() - self._seen[1] <= promised
+
+
 class Election:
-    """One candidate; ``identity`` is its own alone. ``clock`` counts seconds, and never jumps."""
+    """The choice of one among the candidates. ``clock`` counts seconds, and never jumps."""
 
     def __init__(
         self,
         leases: Leases,
         name: str,
-        identity: str,
+        candidate: Candidate,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._leases, self._name, self._identity = leases, name, identity
-        self._clock = clock
+        self._leases, self._name, self._candidate = leases, name, candidate
+        self._identity = candidate.identity
+        self._clock, self._other = clock, Watched(clock)
         self._held_until = float("-inf")
-        #: The Lease when it last changed, and when that was.
-        self._seen: tuple[Any, float] = (None, clock())
+        #: Who holds the Lease and belongs to another release; empty where there is none.
+        self.rival = ""
 
     @property
     def leading(self) -> bool:
@@ -101,6 +134,16 @@ class Election:
         self._held_until = asked + HOLD_SECONDS if held else float("-inf")
         return held
 
+    def _note_rival(self, lease: Mapping[str, Any] | None) -> None:
+        """No other release may serve the same: it would write the same objects, otherwise."""
+        labels = (lease or {}).get("metadata", {}).get("labels") or {}
+        theirs, ours = (known.get(RELEASE, "") for known in (labels, self._candidate.labels))
+        is_rival = lease is not None and theirs and ours and theirs != ours
+        rival = f"{holder(lease)} of the release {theirs}" if lease and is_rival else ""
+        if rival and rival != self.rival:
+            log.warning("%s serves this namespace; %s does nothing", rival, self._identity)
+        self.rival = rival
+
     async def release(self) -> None:
         """Let somebody else have it at once."""
         self._held_until = float("-inf")
@@ -112,7 +155,7 @@ class Election:
         """Returns whether there is nothing more to try."""
         try:
             lease = await self._leases.get_lease(self._name)
-            if lease is not None and _holder(lease) == self._identity:
+            if lease is not None and holder(lease) == self._identity:
                 await self._leases.replace_lease(self._edited(lease, "", seconds=1))
         except KubeError as error:
             log.warning("can't release the Lease: %s", error)
@@ -131,34 +174,33 @@ class Election:
 
     async def _take(self) -> bool:
         lease = await self._leases.get_lease(self._name)
+        free = lease is None or self._is_free(lease)
+        self._note_rival(None if free else lease)
         if lease is None:
             fresh = {"apiVersion": LEASE_API, "kind": "Lease", "metadata": {"name": self._name}}
             await self._leases.create_lease(self._edited(fresh, self._identity, LEASE_SECONDS))
-        elif self._is_free(lease):
+        elif free:
             await self._leases.replace_lease(self._edited(lease, self._identity, LEASE_SECONDS))
         else:
             return False
         return True
 
     def _is_free(self, lease: Mapping[str, Any]) -> bool:
-        if _holder(lease) in ("", self._identity):
-            return True
-        spec = lease["spec"]
-        promised: float = spec.get("leaseDurationSeconds", LEASE_SECONDS)
-        if spec != self._seen[0]:
-            self._seen = spec, self._clock()
-        return self._clock() - self._seen[1] > promised
+        return holder(lease) == self._identity or not self._other.is_held(lease)
 
-    def _edited(self, lease: Mapping[str, Any], holder: str, seconds: int) -> dict[str, Any]:
+    def _edited(self, lease: Mapping[str, Any], whose: str, seconds: int) -> dict[str, Any]:
         before = lease.get("spec") or {}
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-        spec = {**before, "holderIdentity": holder, "renewTime": now}
+        spec = {**before, "holderIdentity": whose, "renewTime": now}
         spec["leaseDurationSeconds"] = seconds
-        if holder != before.get("holderIdentity"):
+        if whose != before.get("holderIdentity"):
             spec["acquireTime"] = now
-            spec["leaseTransitions"] = before.get("leaseTransitions", 0) + bool(holder)
-        return {**lease, "spec": spec}
+            spec["leaseTransitions"] = before.get("leaseTransitions", 0) + bool(whose)
+        meta = lease["metadata"]
+        labels = {**(meta.get("labels") or {}), **self._candidate.labels}
+        return {**lease, "metadata": {**meta, "labels": labels}, "spec": spec}
 
 
-def _holder(lease: Mapping[str, Any]) -> str:
+def holder(lease: Mapping[str, Any]) -> str:
+    """Who holds it; empty where it was released."""
     return (lease.get("spec") or {}).get("holderIdentity") or ""

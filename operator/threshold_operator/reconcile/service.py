@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 from uuid import uuid4
 
 import aiohttp
 from aiohttp import web
 
 from threshold_operator.cluster.api import Kube
-from threshold_operator.cluster.lease import Election
-from threshold_operator.cluster.objects import MANAGER, rule_labels
+from threshold_operator.cluster.lease import (
+    EVERYTHING,
+    ITS_NAMESPACE,
+    RELEASE,
+    SERVES,
+    Candidate,
+    Election,
+)
+from threshold_operator.cluster.objects import MANAGED_BY, MANAGER, rule_labels
 from threshold_operator.cluster.store import Namespaces
 from threshold_operator.evidence.access import Access
 from threshold_operator.evidence.history import History
@@ -35,6 +42,7 @@ from threshold_operator.reconcile.extra_alerts import (
 )
 from threshold_operator.reconcile.judge import Judge
 from threshold_operator.reconcile.kubelets import Kubelets
+from threshold_operator.reconcile.neighbours import Neighbours
 from threshold_operator.reconcile.orphans import Orphans
 from threshold_operator.reconcile.previews import Previews
 from threshold_operator.reconcile.probe import EveryReplica, Probe
@@ -104,8 +112,11 @@ class Operator:
         self.metrics, self.health = inputs.metrics, Health()
         self._kube = kube
         home = kube.within(self._settings.lease_namespace)
-        # Two processes of one machine are two candidates.
-        self._election = Election(home, MANAGER, f"{platform.node()}_{uuid4()}")
+        self._election = Election(home, MANAGER, candidate(self._settings))
+        self.health.rival = lambda: self._election.rival
+        self._neighbours = (
+            None if self._settings.namespace else Neighbours(kube, self._settings.lease_namespace)
+        )
         self.store = Namespaces(self._settings.namespace)
         self._resync = Resync(kube, self.store, self.health, self.metrics)
         self.watchable = self._resync.watchable
@@ -123,9 +134,10 @@ class Operator:
 
         :raises TaskEndedError: a task ended by itself.
         """
-        await supervise(
-            {"the lists": self._resync.run(), "the election": self._election.run(self._act)}
-        )
+        tasks = {"the lists": self._resync.run(), "the election": self._election.run(self._act)}
+        if self._neighbours is not None:
+            tasks["the neighbours"] = self._neighbours.run()
+        await supervise(tasks)
 
     async def _act(self) -> None:
         """Reconcile each namespace, until we lose the Lease."""
@@ -156,7 +168,19 @@ class Operator:
         return ExtraAlertsRule(home, name, self._own, labels, self.metrics)
 
     async def _serve(self, namespace: str) -> None:
-        """One namespace, which knows of no other."""
+        """One namespace, which knows of no other, as long as no other operator serves it."""
+        if self._neighbours is None:
+            await self._reconcile(namespace)
+            return
+        while True:
+            await self._neighbours.left(namespace)
+            await self._reconcile(namespace, until=self._neighbours.came(namespace))
+            self.health.left(namespace)
+            self.metrics.count_objects(namespace, {})
+
+    async def _reconcile(
+        self, namespace: str, until: Coroutine[Any, Any, None] | None = None
+    ) -> None:
         self.health.turned(namespace)
         store = self.store[namespace]
         context = Context(namespace, self._catalogue, store, self.health, self.metrics)
@@ -171,7 +195,8 @@ class Operator:
             Orphans(context, kube, self._settings.orphan_seconds),
             self._settings.rule_labels,
         )
-        await supervise({"the turns": reconciler.run(), "the previews": previews.run()})
+        tasks = {"the turns": reconciler.run(), "the previews": previews.run()}
+        await supervise(tasks, until)
 
     def _witness(self, namespace: str) -> EveryReplica | None:
         if self._replicas is None:
@@ -186,6 +211,16 @@ class Operator:
     def _history(self) -> History:
         address = Address("Prometheus", self._settings.prometheus_url)
         return History(PrometheusReader(self._access, address, self._settings.namespace, ()))
+
+
+def candidate(settings: Settings) -> Candidate:
+    """We, as one of those who may hold the Lease: two processes of one machine are two."""
+    labels = {
+        MANAGED_BY: MANAGER,
+        SERVES: ITS_NAMESPACE if settings.namespace else EVERYTHING,
+        **({RELEASE: settings.release} if settings.release else {}),
+    }
+    return Candidate(f"{platform.node()}_{uuid4()}", labels)
 
 
 def replicas(settings: Settings, kube: Kube) -> Named | Discovered | None:

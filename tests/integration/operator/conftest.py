@@ -184,7 +184,12 @@ def operators(desk: Desk, folder: Path) -> Iterator[Callable[..., Operator]]:
     with ExitStack() as stack:
 
         def begin(
-            prometheus_url: str = "", through: str = "", served: str = "", **more: str
+            prometheus_url: str = "",
+            through: str = "",
+            served: str = "",
+            *,
+            ready: bool = True,
+            **more: str,
         ) -> Operator:
             port = free_ports(1)[0]
             log = folder / f"operator-{port}.log"
@@ -207,7 +212,8 @@ def operators(desk: Desk, folder: Path) -> Iterator[Callable[..., Operator]]:
             stack.callback(process.wait)
             stack.callback(process.kill)
             operator = Operator(process, port, log)
-            operator.wait_ready()
+            if ready:
+                operator.wait_ready()
             return operator
 
         yield begin

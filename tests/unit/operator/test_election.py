@@ -12,7 +12,14 @@ from tests.unit.operator.fakes import Clock
 
 from threshold_operator.cluster import lease as election
 from threshold_operator.cluster.api import KubeError
-from threshold_operator.cluster.lease import HOLD_SECONDS, LEASE_SECONDS, Election, LeaseLostError
+from threshold_operator.cluster.lease import (
+    HOLD_SECONDS,
+    LEASE_SECONDS,
+    RELEASE,
+    Candidate,
+    Election,
+    LeaseLostError,
+)
 from threshold_operator.supervision import TaskEndedError
 
 
@@ -65,12 +72,12 @@ def leases() -> FakeLeases:
 
 @pytest.fixture
 def one(leases: FakeLeases, clock: Clock) -> Election:
-    return Election(leases, "lease", "one", clock)
+    return Election(leases, "lease", Candidate("one", {RELEASE: "stocks"}), clock)
 
 
 @pytest.fixture
 def two(leases: FakeLeases, clock: Clock) -> Election:
-    return Election(leases, "lease", "two", clock)
+    return Election(leases, "lease", Candidate("two", {RELEASE: "stocks"}), clock)
 
 
 async def test_the_first_leads_and_the_second_waits(
@@ -217,3 +224,22 @@ async def test_a_mistake_in_the_work_ends_everything(one: Election) -> None:
 
     with pytest.raises(TaskEndedError):
         await one.run(act)
+
+
+async def test_row_i_another_release_is_named_and_waited_for(
+    one: Election, leases: FakeLeases, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Election(leases, "lease", Candidate("pod", {RELEASE: "other"}), clock)
+    assert [await one.claim(), await other.claim(), await other.claim()] == [True, False, False]
+    assert other.rival == "one of the release stocks"
+    assert caplog.text.count("one of the release stocks serves this namespace") == 1
+    await one.release()
+    assert await other.claim()
+    assert other.rival == ""
+    assert leases.lease is not None
+    assert leases.lease["metadata"]["labels"] == {RELEASE: "other"}
+
+
+async def test_row_i_the_same_release_is_no_rival(one: Election, two: Election) -> None:
+    assert [await one.claim(), await two.claim()] == [True, False]
+    assert two.rival == ""
