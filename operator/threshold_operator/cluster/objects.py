@@ -108,15 +108,27 @@ def in_sync(live: Body, wanted: Manifest) -> bool:
 
 def remembered(live: Body, owner: Body, catalogue: Catalogue) -> AlertThreshold | None:
     """The generation that a rule was made from, if it belongs to this very object."""
-    uid = owner["metadata"]["uid"]
+    memo = _memo_for(live, owner)
+    return _accepted_before(owner, *memo, catalogue) if memo else None
+
+
+def out_of_step(owner: Body, live: Body) -> bool:
+    """Whether an object or its rule is seen as it was before the other was written."""
+    accepted = (owner.get("status") or {}).get("acceptedGeneration") or 0
+    memo = _memo_for(live, owner)
+    return memo is not None and not accepted <= memo[0] <= owner["metadata"].get("generation", 1)
+
+
+def _memo_for(live: Body, owner: Body) -> tuple[int, Any] | None:
+    """Generation and spec; None if it isn't a rule of this very object, or was edited by hand."""
     memo = (live["metadata"].get("annotations") or {}).get(ACCEPTED)
-    if memo is None or not any(ref.get("uid") == uid for ref in _owners(live)):
+    if memo is None or not any(r.get("uid") == owner["metadata"]["uid"] for r in _owners(live)):
         return None
     try:
         content = json.loads(memo)
-        return _accepted_before(owner, content["generation"], content["spec"], catalogue)
+        return int(content["generation"]), content["spec"]
     except (ValueError, KeyError, TypeError):
-        return None  # edited by hand: worth nothing, and written again with the next good edit
+        return None  # worth nothing, and written again with the next good edit
 
 
 def remembered_in_status(owner: Body, catalogue: Catalogue) -> AlertThreshold | None:

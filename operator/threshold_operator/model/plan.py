@@ -101,10 +101,9 @@ class Planner:
 
     def previous(self, body: Body) -> AlertThreshold | None:
         """The last generation of an object that was accepted, before a restart or since."""
-        uid = body["metadata"]["uid"]
-        if uid not in self._accepted and (found := self._recall(body)) is not None:
-            self._accepted[uid] = found
-        return self._accepted.get(uid)
+        # What was noted may be newer than all that this operator has seen yet.
+        known = self._accepted.get(body["metadata"]["uid"]), self._recall(body)
+        return max(filter(None, known), key=lambda each: each.generation, default=None)
 
     def next_expiry(self, now: datetime) -> datetime | None:
         """When the plan changes by itself."""

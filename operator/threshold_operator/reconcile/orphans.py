@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-from threshold_operator.cluster.api import KubeError
+from threshold_operator.cluster.api import CONFLICT, KubeError
 from threshold_operator.cluster.events import Change, event
 from threshold_operator.cluster.objects import PREFIX, is_ours
 from threshold_operator.model.body import Body
@@ -41,6 +41,8 @@ class Orphans:
         self._clock = context.clocks.seconds
         #: By uid: when the rule was first seen without an owner.
         self._since: dict[str, float] = {}
+        #: By uid: those whose Event failed, and that are reported again when they are removed.
+        self._unreported: set[str] = set()
 
     def due(self) -> float:
         """When there is one to be removed."""
@@ -50,11 +52,14 @@ class Orphans:
         """Report what is new, remove what is old."""
         orphans = {rule["metadata"]["uid"]: rule for rule in self._found()}
         self._since = {uid: at for uid, at in self._since.items() if uid in orphans}
+        self._unreported &= orphans.keys()
         for uid, rule in orphans.items():
             if uid not in self._since:
                 self._since[uid] = self._clock()
                 await self._report(rule)
             elif self._clock() >= self._since[uid] + self._grace:
+                if uid in self._unreported:
+                    await self._report(rule)
                 await self._remove(rule)
         self._context.metrics.count_orphans(self._context.namespace, len(orphans))
 
@@ -68,17 +73,20 @@ class Orphans:
         ]
 
     async def _report(self, rule: Body) -> None:
-        name = rule["metadata"]["name"]
+        name, uid = rule["metadata"]["name"], rule["metadata"]["uid"]
         text = (
             f"the AlertThreshold of {name} is gone, and its numbers stay in force: "
             f"the rule is removed in {self._grace:g} s; create the object again to keep it"
         )
         log.warning("%s: %s", self._context.namespace, text)
-        change = Change("Warning", "Orphaned", text, rule["metadata"]["uid"])
+        change = Change("Warning", "Orphaned", text, uid)
+        self._unreported.discard(uid)
         try:
             await self._cluster.create_event(event(rule, change, self._context.clocks.now()))
         except KubeError as error:
-            log.warning("can't report the orphan %s: %s", name, error)
+            if error.status != CONFLICT:  # else it was reported before a restart
+                log.warning("can't report the orphan %s: %s", name, error)
+                self._unreported.add(uid)
 
     async def _remove(self, rule: Body) -> None:
         name = rule["metadata"]["name"]

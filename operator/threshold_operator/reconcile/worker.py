@@ -14,7 +14,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from threshold_operator.cluster.api import GoneError, KubeError
-from threshold_operator.cluster.objects import Manifest, belongs_to, manifest, rule_name
+from threshold_operator.cluster.objects import (
+    Manifest,
+    belongs_to,
+    manifest,
+    out_of_step,
+    rule_name,
+)
 from threshold_operator.cluster.status import Status, desired_status
 from threshold_operator.model.body import Body
 from threshold_operator.model.condition import REJECTED, Verdict, condition_of
@@ -26,7 +32,7 @@ from threshold_operator.reconcile.context import Context
 from threshold_operator.reconcile.judge import Judge
 from threshold_operator.reconcile.orphans import Orphans
 from threshold_operator.reconcile.previews import Previews
-from threshold_operator.reconcile.writer import RefusedError, Writer
+from threshold_operator.reconcile.writer import RefusedError, Writer, version
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +68,8 @@ class Reconciler:
         self._backoff = Backoff()
         #: By name: alert, and what holds for the object.
         self._states: dict[str, tuple[str, str]] = {}
+        #: By name: versions of an object and its rule whose newer ones were waited for.
+        self._awaited: dict[str, tuple[str, str]] = {}
 
     async def run(self) -> None:
         """Turn after turn, for ever."""
@@ -149,6 +157,9 @@ class Reconciler:
         body, decision = self._store.thresholds.get(name), self._planner.decisions.get(name)
         if body is None or decision is None:
             return self._forget(name)
+        if self._awaits_news(body):
+            self._backoff.failed(name, self._clock())
+            return False
         obstacle, wrote_rule = None, False
         wanted = self._wanted_rule(body, decision)
         try:
@@ -164,6 +175,20 @@ class Reconciler:
         else:
             self._backoff.failed(name, self._clock())
         return wrote_status or wrote_rule
+
+    def _awaits_news(self, body: Body) -> bool:
+        """Whether a list was older than the last writes: the watch has yet to bring the rest.
+
+        An older number would be put in force, and the newer one forgotten. It is waited for only
+        once: the rule may have been refused, or its annotation edited by hand.
+        """
+        name = body["metadata"]["name"]
+        rule = self._store.rules.get(rule_name(name))
+        if rule is None or not out_of_step(body, rule):
+            return False
+        versions = version(body), version(rule)
+        waited, self._awaited[name] = self._awaited.get(name) == versions, versions
+        return not waited
 
     def _wanted_rule(self, body: Body, decision: Decision) -> Manifest | None:
         """None where there is no rule and none is needed."""
@@ -186,6 +211,7 @@ class Reconciler:
         """Deleted: its rule goes with it, by garbage collection."""
         self._backoff.succeeded(name)
         self._judge.forget(name)
+        self._awaited.pop(name, None)
         self._writer.forget(rule_name(name))
         return False
 

@@ -15,6 +15,9 @@ from threshold_operator.reconcile.context import Context
 
 log = logging.getLogger(__name__)
 
+#: Answers that the same request would get again: wrong, forbidden, too large, invalid.
+LASTING = (400, 403, 413, 422)
+
 
 class RefusedError(Exception):
     """The rule can't be written, and the object's author should know why."""
@@ -44,6 +47,8 @@ class Writer:
         self._now, self._cluster = context.clocks.now, cluster
         #: What was last written of each rule, and the version that the API server made of it.
         self._written: dict[str, tuple[Manifest, str]] = {}
+        #: Names of Events that failed once: a second failure doesn't hold up the status.
+        self._postponed: set[str] = set()
 
     def forget(self, rule: str) -> None:
         """The object of this rule is gone."""
@@ -61,7 +66,7 @@ class Writer:
             if not belongs_to(live, owner_uid):
                 text = f"a PrometheusRule {name} exists that isn't ours; rename it or this object"
                 raise RefusedError(text)
-            if in_sync(live, wanted) or self._written.get(name) == (wanted, _version(live)):
+            if in_sync(live, wanted) or self._written.get(name) == (wanted, version(live)):
                 return False
         self._metrics.writes.labels("rule").inc()
         try:
@@ -69,7 +74,7 @@ class Writer:
         except KubeError as error:
             raise _explained(error) from error
         self._store.rules.put(live, ours=True)
-        self._written[name] = (wanted, _version(live))
+        self._written[name] = (wanted, version(live))
         return True
 
     async def sync_status(self, body: Body, wanted: Status) -> bool:
@@ -93,13 +98,23 @@ class Writer:
     async def _report(self, body: Body, before: Mapping[str, Any], wanted: Status) -> None:
         for change in transitions(before, wanted, body):
             self._metrics.writes.labels("event").inc()
-            try:
-                await self._cluster.create_event(event(body, change, self._now()))
-            except GoneError:
-                raise  # so is the object's namespace, or the object
-            except KubeError as error:
-                if error.status != CONFLICT:  # else it was reported before a restart
-                    log.warning("can't report %s: %s", change.reason, error)  # the status says it
+            await self._create(event(body, change, self._now()))
+
+    async def _create(self, report: Body) -> None:
+        """Create an Event; one that may work later is tried twice, then the status goes first."""
+        name = report["metadata"]["name"]
+        try:
+            await self._cluster.create_event(report)
+        except GoneError:
+            raise  # so is the object's namespace, or the object
+        except KubeError as error:
+            if error.status == CONFLICT:
+                return  # it was reported before a restart
+            if error.status not in LASTING and name not in self._postponed:
+                self._postponed.add(name)
+                raise
+            log.warning("can't report %s: %s", report["reason"], error)  # the status says it
+        self._postponed.discard(name)
 
 
 def _explained(error: KubeError) -> Exception:
@@ -108,10 +123,11 @@ def _explained(error: KubeError) -> Exception:
         return RefusedError(
             "the API server knows no PrometheusRule here: install prometheus-operator's CRDs"
         )
-    if error.status in (400, 403, 413, 422):
+    if error.status in LASTING:
         return RefusedError(f"the API server refuses the rule: {error}")
     return error
 
 
-def _version(body: Body) -> str:
+def version(body: Body) -> str:
+    """What changes with each write of an object."""
     return str(body["metadata"].get("resourceVersion"))

@@ -178,8 +178,16 @@ def start(desk: Desk, tmp_path: Path) -> Iterator[Callable[..., Operator]]:
         yield begin
 
 
+def kubeconfig(desk: Desk, through: str = "") -> Path:
+    """As the pod would sign in: with a token of the chart's service account."""
+    token = desk.kubectl("create", "token", "stocks-operator").strip()
+    return desk.server.kubeconfig(desk.namespace, token, name="operator", url=through)
+
+
 @contextmanager
-def operators(desk: Desk, folder: Path) -> Iterator[Callable[..., Operator]]:
+def operators(
+    desk: Desk, folder: Path, sign_in: Callable[[Desk, str], Path] = kubeconfig
+) -> Iterator[Callable[..., Operator]]:
     """Starts operators; all of them end with the block."""
     with ExitStack() as stack:
 
@@ -197,7 +205,7 @@ def operators(desk: Desk, folder: Path) -> Iterator[Callable[..., Operator]]:
             environment = {
                 **os.environ,
                 "PYTHONPATH": str(CHART.parents[1] / "operator"),
-                "KUBECONFIG": str(kubeconfig(desk, through)),
+                "KUBECONFIG": str(sign_in(desk, through)),
                 "THRESHOLDS_NAMESPACE": served or desk.namespace,
                 "THRESHOLDS_LEASE_NAMESPACE": desk.namespace,
                 "THRESHOLDS_CATALOGUE": str(CHART / "files" / "catalogue.yaml"),
@@ -217,12 +225,6 @@ def operators(desk: Desk, folder: Path) -> Iterator[Callable[..., Operator]]:
             return operator
 
         yield begin
-
-
-def kubeconfig(desk: Desk, through: str = "") -> Path:
-    """As the pod would sign in: with a token of the chart's service account."""
-    token = desk.kubectl("create", "token", "stocks-operator").strip()
-    return desk.server.kubeconfig(desk.namespace, token, name="operator", url=through)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,11 @@ class Request:
         return self.of_objects and self.verb[1] == "list"
 
     @property
+    def namespace(self) -> str:
+        """That of its object; empty where it is about all."""
+        return self.path.partition("/namespaces/")[2].partition("/")[0]
+
+    @property
     def _resource(self) -> re.Match[str] | None:
         return RESOURCE.fullmatch(self.path)
 
@@ -72,6 +77,8 @@ class Proxy:
     upstream: str
     port: int = 0
     fault: Callable[[Request], int | str | None] = lambda _: None
+    #: Told of each request that the server carried out, before the answer is passed on.
+    done: Callable[[Request], None] = lambda _: None
     requests: list[Request] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
     #: The first answer to each list.
@@ -171,6 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
             upstream.request(self.command, self.path, body or None, headers)
             response = upstream.getresponse()
             self._note(request, response.status)
+            self.server.proxy.done(request)
             if answer:
                 self._start(response.status, response.headers.get("Content-Type", ""))
                 self._copy(request, response)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,6 +14,7 @@ from tests.unit.operator.objects import NAMESPACE, PNL, body, threshold
 from tests.unit.operator.test_effect import perfect
 
 from threshold_operator.cluster.api import GoneError, KubeError
+from threshold_operator.cluster.objects import ACCEPTED
 
 TSLA: dict[str, Any] = {"match": {"symbol": "TSLA"}, "critical": {"threshold": 0.03}}
 
@@ -582,3 +585,83 @@ async def test_row_j_an_event_is_not_said_twice_where_the_status_was_not_written
     await bench.turn(after=5)
     assert [e["reason"] for e in bench.cluster.events] == ["OutOfBounds"]
     assert bench.cluster.condition("tight", "Accepted") == ("False", "OutOfBounds")
+
+
+async def test_row_j_an_event_that_fails_is_tried_once_more_before_the_status(
+    bench: Bench,
+) -> None:
+    bench.cluster.create(body(critical={"threshold": 77}))
+    bench.cluster.failures["event"] = KubeError("busy", 429)
+    await bench.turn()
+    assert bench.cluster.writes["status"] == 0, "else nothing would remember that it is unsaid"
+    del bench.cluster.failures["event"]
+    await bench.turn(after=5)
+    assert [e["reason"] for e in bench.cluster.events] == ["OutOfBounds"]
+    assert bench.cluster.condition("tight", "Accepted") == ("False", "OutOfBounds")
+
+
+async def test_row_j_events_that_keep_failing_do_not_hold_up_the_status(bench: Bench) -> None:
+    bench.cluster.create(body(critical={"threshold": 77}))
+    bench.cluster.failures["event"] = KubeError("busy", 503)
+    await bench.turn()
+    await bench.turn(after=5)
+    assert bench.cluster.condition("tight", "Accepted") == ("False", "OutOfBounds")
+
+
+async def test_row_j_an_orphan_whose_event_failed_is_reported_when_it_is_removed(
+    bench: Bench,
+) -> None:
+    bench.cluster.create(body())
+    await bench.turn()
+    orphaned(bench)
+    bench.cluster.failures["event"] = KubeError("busy", 429)
+    await bench.relist()
+    del bench.cluster.failures["event"]
+    await bench.turn(after=400)
+    assert [e["reason"] for e in bench.cluster.events] == ["Orphaned"]
+    assert bench.cluster.rules == {}
+
+
+async def edited_badly(bench: Bench) -> tuple[Any, Any, Any]:
+    """Generation 2 is in force, 3 refused; returns objects, rules and all writes as of 1."""
+    bench.cluster.create(body())
+    await bench.turn()
+    old = copy.deepcopy((bench.cluster.thresholds, bench.cluster.rules))
+    bench.cluster.edit("tight", critical={"threshold": 0.06})
+    await bench.relist()
+    bench.cluster.edit("tight", critical={"threshold": 77})
+    await bench.relist()
+    bench.restart()
+    return *old, bench.cluster.writes.copy()
+
+
+@pytest.mark.parametrize("stale", ["thresholds", "rules"])
+async def test_row_j_a_list_from_before_an_edit_costs_no_number(bench: Bench, stale: str) -> None:
+    thresholds, rules, writes = await edited_badly(bench)
+    old = {"thresholds": thresholds, "rules": rules}[stale]
+    known = getattr(bench.cluster, stale)
+    setattr(bench.cluster, stale, old)
+    await bench.turn()
+    setattr(bench.cluster, stale, known)
+    await bench.turn(after=1)
+    for seen in known.values():  # the watch brings it
+        getattr(bench.store, stale).put(seen)
+    await bench.turn(after=1)
+    await bench.turn(after=5)
+    assert bench.cluster.exprs("tight") == ["vector(0.06)"]
+    assert bench.cluster.thresholds["tight"]["status"]["acceptedGeneration"] == 2
+    assert bench.cluster.writes == writes
+
+
+@pytest.mark.parametrize("generation", [0, 99])
+async def test_row_j_a_forged_note_on_a_rule_holds_up_an_edit_but_once(
+    bench: Bench, generation: int
+) -> None:
+    bench.cluster.create(body())
+    await bench.turn()
+    note = json.dumps({"generation": generation, "spec": {"critical": {"threshold": 0.07}}})
+    bench.cluster.edit_rule("threshold-tight", annotations={ACCEPTED: note})
+    await bench.relist()
+    await bench.turn(after=5)
+    restored = bench.cluster.rules["threshold-tight"]["metadata"]["annotations"][ACCEPTED]
+    assert json.loads(restored)["generation"] == 1
