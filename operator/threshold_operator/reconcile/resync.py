@@ -22,7 +22,8 @@ from threshold_operator.telemetry import Health, Metrics
 log = logging.getLogger(__name__)
 
 RESYNC_SECONDS = 60.0
-#: While one of the kinds isn't installed nothing can be watched, and lists are all that we have.
+#: While one of the kinds isn't installed nothing can be watched, and lists are all that we have;
+#: and once more when it is: kopf lists after us, and never tells what was deleted in between.
 UNWATCHED_SECONDS = 5.0
 
 LISTS = "lists"
@@ -64,6 +65,7 @@ class Resync:
 
     async def turn(self) -> float:
         """List once; returns the seconds until the next time."""
+        watched = self.watchable.is_set()
         try:
             missed = await self._relist()
         except KubeError as error:
@@ -75,7 +77,7 @@ class Resync:
         self._backoff.succeeded(LISTS)
         self._health.listed()
         self._metrics.ended(LISTS, well=True)
-        return RESYNC_SECONDS if self.watchable.is_set() else UNWATCHED_SECONDS
+        return RESYNC_SECONDS if watched else UNWATCHED_SECONDS
 
     async def _relist(self) -> int:
         """Returns how many changes no event had told of."""

@@ -277,6 +277,7 @@ async def test_nothing_is_decided_before_everything_was_listed(bench: Bench) -> 
 async def test_a_lost_event_is_made_up_for_by_the_next_list(bench: Bench) -> None:
     bench.cluster.create(body("tight"))
     await bench.turn()
+    await bench.turn(after=5)  # the second list, for what kopf's own comes too late
     bench.cluster.edit_rule("threshold-tight", labels={"app.kubernetes.io/managed-by": "x"})
     bench.cluster.create(body("late", PNL))
     await bench.turn(after=59)
@@ -665,3 +666,11 @@ async def test_row_j_a_forged_note_on_a_rule_holds_up_an_edit_but_once(
     await bench.turn(after=5)
     restored = bench.cluster.rules["threshold-tight"]["metadata"]["annotations"][ACCEPTED]
     assert json.loads(restored)["generation"] == 1
+
+
+async def test_row_j_what_is_deleted_before_kopf_lists_is_noticed_soon(bench: Bench) -> None:
+    bench.cluster.create(body())
+    await bench.turn()
+    orphaned(bench)  # the watch begins after this, and never tells of it
+    await bench.turn(after=5)
+    assert bench.count("threshold_orphaned_rules", namespace=NAMESPACE) == 1
