@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from tests.integration.operator.apiserver import ApiServer
-from tests.integration.operator.conftest import Desk, Operator, operators
-from tests.integration.operator.proxy import STALE, Proxy, Request, running_proxy
+from tests.integration.operator.lives import Act, Crowd, mortal, writes
+from tests.integration.operator.proxy import STALE, Request
 from tests.integration.operator.scenario import (
     ACCEPTED,
     HEALED,
+    PNL,
     REFUSED,
     SCENARIO,
     TOO_HIGH,
@@ -32,89 +30,10 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)
 
-#: Garbage collection, which would take the rules of what is deleted, doesn't run here.
-BRIEF = {"THRESHOLDS_ORPHAN_SECONDS": "1"}
-
 FAULTS = (409, 410, 429, 500, 503)
 
 #: More at once would only wait for the two processors.
 AT_ONCE = 6
-
-
-def writes(request: Request) -> bool:
-    """Whether it is a write, and not a renewal of the Lease, which comes whatever happens."""
-    return request.method in ("POST", "PATCH", "DELETE")
-
-
-@dataclass
-class Mortal:
-    """Operators of one namespace: each dies of a request that is ``fatal``, and is replaced.
-
-    Killed after the API server has carried the request out, and before the answer arrives.
-    """
-
-    stage: Stage
-    proxy: Proxy
-    begin: Callable[..., Operator]
-    fatal: Callable[[Request], bool]
-    lives: list[Operator] = field(default_factory=list)
-    _turn: threading.Lock = field(default_factory=threading.Lock)
-
-    def start(self) -> None:
-        self.lives.append(self.begin(through=self.proxy.url, ready=False, **BRIEF))
-
-    def done(self, request: Request) -> None:
-        with self._turn:
-            if self.fatal(request):
-                self.replace()
-
-    def replace(self) -> None:
-        self.lives[-1].process.kill()
-        self.lives[-1].process.wait()
-        self.stage.call("DELETE", "leases", "threshold-operator")  # else it has to run out first
-        self.start()
-
-    def remember_lists(self) -> None:
-        """As they are now, for the proxy to give out later."""
-        self.proxy.lists.clear()
-        for kind in ("objects", "rules"):
-            url = f"{self.proxy.url}/{self.stage.path(kind)}"
-            httpx.get(url, headers={"Authorization": "Bearer admin"}).raise_for_status()
-
-    def spare(self) -> Operator:
-        """Nobody dies any more; returns who lives, once it has looked at each object."""
-        with self._turn:
-            self.fatal = lambda _: False
-        last = self.lives[-1]
-        last.wait_ready()
-        objects = len(self.stage.items("objects"))
-        looked = lambda: last.metric("thresholds_reconciles_total")  # noqa: E731
-        eventually(looked, lambda n: n >= objects, within=HEALED, every=0.2)
-        return last
-
-
-def as_admin(desk: Desk, through: str) -> Path:
-    return desk.server.kubeconfig(desk.namespace, name="proxied", url=through)
-
-
-@contextmanager
-def mortal(
-    server: ApiServer,
-    folder: Path,
-    namespace: str,
-    fatal: Callable[[Request], bool],
-    fault: Callable[[Request], int | None] = lambda _: None,
-) -> Iterator[Mortal]:
-    stage = Stage.new(server, namespace)
-    with (
-        running_proxy(server.url) as proxy,
-        operators(Desk(server, namespace), folder, as_admin) as begin,
-    ):
-        found = Mortal(stage, proxy, begin, fatal)
-        proxy.done, proxy.fault = found.done, fault
-        found.start()
-        yield found
-        found.fatal = lambda _: False
 
 
 @dataclass(frozen=True)
@@ -219,47 +138,6 @@ def test_killed_after_its_first_request_then_its_second_and_so_on(
         assert differences(found.stage.outcome(), calm.outcome) == []
 
 
-Act = Callable[[Stage, Request], int | None]
-
-
-@dataclass
-class Crowd:
-    """Namespaces of one operator; in each something happens before one of the writes there."""
-
-    server: ApiServer
-    stages: dict[str, Stage] = field(default_factory=dict)
-    _acts: dict[tuple[str, int], Act] = field(default_factory=dict)
-    _writes: Counter[str] = field(default_factory=Counter)
-    _turn: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, name: str, moment: int, act: Act) -> None:
-        self.stages[name] = Stage.new(self.server, name)
-        self._acts[name, moment] = act
-
-    def fault(self, request: Request) -> int | None:
-        name = request.namespace
-        if name not in self.stages or not writes(request):
-            return None
-        with self._turn:
-            self._writes[name] += 1
-            act = self._acts.pop((name, self._writes[name]), None)
-        return act(self.stages[name], request) if act else None
-
-    @contextmanager
-    def played(self, folder: Path) -> Iterator[None]:
-        """The scenario is over in all of them, and the operator lives on."""
-        home = Stage.new(self.server, f"home-of-{next(iter(self.stages))}").namespace
-        with (
-            running_proxy(self.server.url) as proxy,
-            operators(Desk(self.server, home), folder, as_admin) as begin,
-        ):
-            proxy.fault = self.fault
-            begin(through=proxy.url, served="*", **BRIEF)
-            play(list(self.stages.values()))
-            assert not self._acts, "these moments never came"
-            yield
-
-
 def in_the_crowd(calm: Calm) -> range:
     """The numbers of all writes, without the Lease's: it is elsewhere."""
     return range(1, len([r for r in calm.writes if "/leases" not in r.path]) + 1)
@@ -289,9 +167,9 @@ def test_any_write_may_be_answered_with_an_error(
 
 #: The last word about an object, as its spec; None: it is deleted.
 INTERRUPTIONS: dict[str, Callable[[], dict[str, Any] | None]] = {
-    "edited": lambda: number(0.09),
+    "edited": lambda: number(0.19),
     "deleted": lambda: None,
-    "expiring": lambda: number(0.09, expires_in=2),
+    "expiring": lambda: number(0.19, expires_in=2),
 }
 
 
@@ -384,7 +262,7 @@ class Behind:
 
 
 #: Once this is settled, the watch has brought all that came before it.
-LAST = Step("last", lambda: number(0.07, match={"symbol": "AAPL"}), ACCEPTED)
+LAST = Step("last", lambda: number(0.07, alert=PNL, match={"symbol": "AAPL"}), ACCEPTED)
 
 
 @pytest.mark.parametrize("kinds", BEHIND.values(), ids=BEHIND)

@@ -619,7 +619,7 @@ async def test_row_j_an_orphan_whose_event_failed_is_reported_when_it_is_removed
     await bench.relist()
     del bench.cluster.failures["event"]
     await bench.turn(after=400)
-    assert [e["reason"] for e in bench.cluster.events] == ["Orphaned"]
+    assert [e["reason"] for e in bench.cluster.events].count("Orphaned") == 1
     assert bench.cluster.rules == {}
 
 
