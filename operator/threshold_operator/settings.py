@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     touch_pods: bool = False
     #: A rule whose AlertThreshold is gone is removed after so long.
     orphan_seconds: Annotated[float, Field(gt=0)] = 300.0
+    #: Rules of others that the same Prometheus loads: they share a ConfigMap with ours.
+    other_rule_bytes: Annotated[int, Field(ge=0)] = 0
     rule_labels: Labels = {"release": "kube-prometheus-stack"}
     host: str = "0.0.0.0"  # noqa: S104 - probes and Prometheus come from other machines
     port: Annotated[int, Field(ge=0, le=65535)] = 8080

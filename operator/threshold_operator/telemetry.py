@@ -52,6 +52,17 @@ class Metrics:
             ["namespace"],
             registry=registry,
         )
+        self.rule_files = Gauge(
+            "threshold_rule_file_bytes",
+            "Size of our rules as prometheus-operator writes them",
+            ["namespace"],
+            registry=registry,
+        )
+        self.rule_file_limit = Gauge(
+            "threshold_rule_file_limit_bytes",
+            "Where one more ConfigMap is needed, for which Prometheus restarts",
+            registry=registry,
+        )
         self.duration = Histogram(
             "thresholds_reconcile_seconds",
             "Time to bring one object in line",
@@ -110,6 +121,7 @@ class Metrics:
         self._failing.clear()
         self.objects.clear()
         self.orphans.clear()
+        self.rule_files.clear()
 
     def ended(self, what: str, *, well: bool) -> None:
         """A turn of ``what`` ended; it is a success only if nothing else is failing."""

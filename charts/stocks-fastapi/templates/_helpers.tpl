@@ -144,3 +144,13 @@ what promtool tests is what runs. Takes (dict "root" $ "path" "files/rules/....y
 {{- $groups := (fromYaml $text).groups | required (printf "%s has no groups" .path) }}
 {{- toYaml $groups }}
 {{- end }}
+
+{{- /*
+Every shard of a sharded Prometheus scrapes the endpoint: each evaluates all rules, and one without the targets
+would take them for gone. prometheus-operator reads this label and drops it.
+*/}}
+{{- define "stocks-fastapi.onEveryShard" -}}
+relabelings:
+  - targetLabel: __tmp_disable_sharding
+    replacement: "true"
+{{- end }}

@@ -11,8 +11,8 @@ from threshold_operator.model.threshold import DEFAULT_SOURCE
 #: within 10 s. The signals are sums over what is scraped, so more evaluations cost little.
 INTERVAL = "5s"
 
-#: What the names of the objects' groups begin with.
-THRESHOLD_GROUPS = "stocks.threshold."
+#: What the names of the objects' groups begin with. Short: all rules share 512 KiB.
+THRESHOLD_GROUPS = "at."
 
 THRESHOLD = "stocks:alert_threshold"
 RECOVER = "stocks:alert_recover"

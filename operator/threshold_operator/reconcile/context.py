@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from threshold_operator.cluster.store import Store
 from threshold_operator.model.catalogue import Catalogue
+from threshold_operator.reconcile.rule_files import RuleFiles
 from threshold_operator.telemetry import Health, Metrics
 
 
@@ -33,4 +34,5 @@ class Context:
     store: Store
     health: Health
     metrics: Metrics
+    rule_files: RuleFiles
     clocks: Clocks = field(default_factory=Clocks)

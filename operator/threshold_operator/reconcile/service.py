@@ -48,6 +48,7 @@ from threshold_operator.reconcile.previews import Previews
 from threshold_operator.reconcile.probe import EveryReplica, Probe
 from threshold_operator.reconcile.prometheuses import Discovered, Named
 from threshold_operator.reconcile.resync import Resync
+from threshold_operator.reconcile.rule_files import RuleFiles
 from threshold_operator.reconcile.worker import Reconciler
 from threshold_operator.reconcile.writer import Writer
 from threshold_operator.settings import Settings
@@ -126,6 +127,7 @@ class Operator:
         self._kubelets = self._touching() if isinstance(self._replicas, Discovered) else None
         # One for all namespaces: it asks Prometheus one thing at a time.
         self._past = self._history() if settings.prometheus_url else None
+        self._rule_files = RuleFiles(self.metrics, settings.other_rule_bytes)
         self.metrics.leader.set_function(lambda: self._election.leading)
         self.metrics.queue.set_function(self.store.waiting)
 
@@ -183,7 +185,9 @@ class Operator:
     ) -> None:
         self.health.turned(namespace)
         store = self.store[namespace]
-        context = Context(namespace, self._catalogue, store, self.health, self.metrics)
+        context = Context(
+            namespace, self._catalogue, store, self.health, self.metrics, self._rule_files
+        )
         kube = self._kube.within(namespace, self._election.permit)
         probe = Probe(self._witness(namespace), context.clocks.seconds(), self._kubelets)
         previews = Previews(self._past, self._catalogue, store.touch)

@@ -83,10 +83,20 @@ class Reconciler:
             await self._reconcile_all(await self._names())
             await self._judge.hurry()
             await self._orphans.sweep()
+            await self._weigh()
             self._metrics.ended(self._context.namespace, well=not self._backoff)
         else:
             self._store.changed.clear()  # the list is waited for, nothing else
         self._context.health.turned(self._context.namespace)
+
+    async def _weigh(self) -> None:
+        """Say it on the newest object where the rules come near to what fits in one ConfigMap."""
+        rules = self._store.rules.all()
+        change = self._context.rule_files.weigh(self._context.namespace, rules)
+        objects = self._store.thresholds.all()
+        if change is not None and objects:
+            newest = max(objects, key=lambda body: str(body["metadata"].get("creationTimestamp")))
+            await self._writer.report(newest, change)
 
     async def _rest(self) -> None:
         """Until something happens, or is due."""

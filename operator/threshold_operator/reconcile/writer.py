@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from threshold_operator.cluster.api import CONFLICT, GoneError, KubeError
-from threshold_operator.cluster.events import event
+from threshold_operator.cluster.events import Change, event
 from threshold_operator.cluster.objects import Manifest, belongs_to, in_sync
 from threshold_operator.cluster.status import Status, same_status, transitions
 from threshold_operator.model.body import Body
@@ -94,6 +94,14 @@ class Writer:
             # Edited meanwhile: the watch event of the edit is no news to the store now.
             self._store.touch(body["metadata"]["name"])
         return True
+
+    async def report(self, body: Body, change: Change) -> None:
+        """One Event that isn't about a status; where it can't be written the log has it."""
+        self._metrics.writes.labels("event").inc()
+        try:
+            await self._cluster.create_event(event(body, change, self._now()))
+        except KubeError as error:
+            log.warning("can't report %s: %s", change.reason, error)
 
     async def _report(self, body: Body, before: Mapping[str, Any], wanted: Status) -> None:
         for change in transitions(before, wanted, body):

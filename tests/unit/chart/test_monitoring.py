@@ -49,6 +49,13 @@ def test_the_service_monitor_reads_the_metrics_of_the_api(find: Find) -> None:
     assert endpoint["honorLabels"] is False
 
 
+@pytest.mark.parametrize("name", ["stocks-api", "stocks-operator"])
+def test_row_e_every_shard_of_prometheus_scrapes(find: Find, name: str) -> None:
+    (endpoint,) = find("ServiceMonitor", name)["spec"]["endpoints"]
+    on_every_shard = {"targetLabel": "__tmp_disable_sharding", "replacement": "true"}
+    assert endpoint["relabelings"] == [on_every_shard]
+
+
 def test_services_select_the_pods_of_their_deployments(find: Find, default: list[Manifest]) -> None:
     services = [m for m in default if m["kind"] == "Service"]
     assert len(services) >= 2

@@ -25,6 +25,7 @@ from threshold_operator.reconcile.orphans import Orphans
 from threshold_operator.reconcile.previews import Previews
 from threshold_operator.reconcile.probe import Probe
 from threshold_operator.reconcile.resync import Resync
+from threshold_operator.reconcile.rule_files import RuleFiles
 from threshold_operator.reconcile.worker import Reconciler
 from threshold_operator.reconcile.writer import Writer
 from threshold_operator.telemetry import Health, Metrics
@@ -209,6 +210,7 @@ class Bench:
             self.store,
             self.health,
             self.metrics,
+            RuleFiles(self.metrics),
             Clocks(self.clock.now, self.clock),
         )
         self.reconciler = Reconciler(

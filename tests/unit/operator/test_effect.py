@@ -162,9 +162,9 @@ def without(record: str) -> Change:
 
 def with_alert(**changes: object) -> Change:
     def change(seen: Observation) -> Observation:
-        *series, alert = seen.groups["stocks.threshold.tsla"]
+        *series, alert = seen.groups["at.tsla"]
         changed = replace(alert, **changes)  # type: ignore[arg-type]
-        return replace(seen, groups={"stocks.threshold.tsla": (*series, changed)})
+        return replace(seen, groups={"at.tsla": (*series, changed)})
 
     return change
 
@@ -270,7 +270,7 @@ def test_where_nothing_is_measured_the_threshold_series_is_the_proof() -> None:
 
 def with_rule(**changes: object) -> Change:
     def change(seen: Observation) -> Observation:
-        name = "stocks.threshold.tsla"
+        name = "at.tsla"
         rules = tuple(replace(rule, **changes) for rule in seen.groups[name])  # type: ignore[arg-type]
         return replace(seen, groups={name: rules})
 

@@ -34,10 +34,10 @@ def series(value: str, **labels: str) -> dict[str, Any]:
 
 
 GROUPS = [
-    group("stocks.threshold.tsla", rule(OURS, "vector(3e-02)", {"namespace": "desk"})),
-    group("stocks.threshold.tsla", rule(OURS, "vector(9)", {"namespace": "elsewhere"})),
+    group("at.tsla", rule(OURS, "vector(3e-02)", {"namespace": "desk"})),
+    group("at.tsla", rule(OURS, "vector(9)", {"namespace": "elsewhere"})),
     group(
-        "stocks.threshold.tsla",
+        "at.tsla",
         rule(OURS, "vector(4)", {"namespace": "desk"}),
         rule("A", "up > 1", {}, duration=60, keepFiringFor=120, type="alerting"),
     ),
@@ -103,8 +103,8 @@ Ask = Callable[[Handler], Awaitable[Any]]
 async def test_rules_are_kept_by_group_and_only_those_of_the_namespace(ask: Ask) -> None:
     seen = await ask(answer)
     found = {name: [rule.expr for rule in rules] for name, rules in seen.groups.items()}
-    assert found == {"stocks.threshold.tsla": ["vector(0.03)", "vector(4)", "up{} > 1"]}
-    times = [(rule.waits, rule.lasts) for rule in seen.groups["stocks.threshold.tsla"]]
+    assert found == {"at.tsla": ["vector(0.03)", "vector(4)", "up{} > 1"]}
+    times = [(rule.waits, rule.lasts) for rule in seen.groups["at.tsla"]]
     assert times == [(0, 0), (0, 0), (60, 120)]
     assert [(rule.name, rule.labels) for rule in seen.layers] == [(EFFECTIVE, {"alert": "A"})]
 
@@ -130,7 +130,7 @@ async def test_three_requests_are_made_whatever_the_number_of_objects(ask: Ask) 
 async def test_a_rule_that_failed_or_never_ran_is_told(ask: Ask) -> None:
     never = {"health": "unknown", "lastEvaluation": "0001-01-01T00:00:00Z"}
     failed = {"health": "err", "lastError": "many-to-many"}
-    name, labels = "stocks.threshold.g", {"namespace": "desk"}
+    name, labels = "at.g", {"namespace": "desk"}
     groups = [group(name, rule(OURS, "1", labels, **never), rule(OURS, "1", labels, **failed))]
 
     async def told(request: web.Request) -> web.StreamResponse:

@@ -109,7 +109,7 @@ async def test_the_proof_of_one_generation_is_none_of_the_next(bench: Bench) -> 
 async def test_a_proof_that_is_contradicted_by_a_failing_rule_ends_at_once(bench: Bench) -> None:
     await proven(bench)
     assert bench.prometheus.seen is not None
-    name = "stocks.threshold.tsla"
+    name = "at.tsla"
     (rule,) = bench.prometheus.seen.groups[name]
     broken = {name: (replace(rule, health="err", error="out of memory"),)}
     bench.prometheus.seen = replace(bench.prometheus.seen, groups=broken)

@@ -40,7 +40,7 @@ def test_an_object_becomes_one_series_for_each_tier_that_it_sets() -> None:
     group = threshold_group(threshold({"symbol": "TSLA"}, warning={"threshold": 0.02}), PNL)
     labels = {"namespace": "trading", "alert": "StocksPnlMoveUnusual", "source": "tsla-pnl"}
     assert group == {
-        "name": "stocks.threshold.tsla-pnl",
+        "name": "at.tsla-pnl",
         "interval": "5s",
         "rules": [
             {

@@ -1,0 +1,64 @@
+"""How much room the rules take: prometheus-operator puts them into ConfigMaps of 512 KiB.
+
+Beyond a multiple of that one more ConfigMap is mounted, and for that Prometheus restarts: it is
+blind for half a minute, and without a volume its history is gone. So it is said before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+import yaml
+
+from threshold_operator.cluster.events import Change
+from threshold_operator.model.body import Body
+from threshold_operator.telemetry import Metrics
+
+log = logging.getLogger(__name__)
+
+LIMIT_BYTES = 512 * 1024
+#: A warning comes when this share of a ConfigMap is full.
+NEAR = 0.9
+
+
+class RuleFiles:
+    """The rules of all namespaces that we serve; ``others`` in bytes: rules that aren't ours."""
+
+    def __init__(self, metrics: Metrics, others: int = 0) -> None:
+        self._metrics, self._others = metrics, others
+        #: By namespace, then by name and version of a rule: its bytes.
+        self._bytes: dict[str, dict[tuple[str, str], int]] = {}
+        self._told: set[int] = set()
+        metrics.rule_file_limit.set(LIMIT_BYTES)
+
+    def weigh(self, namespace: str, rules: Iterable[Body]) -> Change | None:
+        """Measure the rules of one namespace; returns what is to be reported, each thing once."""
+        before = self._bytes.get(namespace, {})
+        versions = {_version(rule): rule for rule in rules}
+        known = self._bytes[namespace] = {
+            version: before[version] if version in before else rule_file_bytes(rule)
+            for version, rule in versions.items()
+        }
+        self._metrics.rule_files.labels(namespace).set(sum(known.values()))
+        used = self._others + sum(sum(sizes.values()) for sizes in self._bytes.values())
+        full, rest = divmod(used, LIMIT_BYTES)
+        if rest < NEAR * LIMIT_BYTES or full in self._told:
+            return None
+        self._told.add(full)
+        text = (
+            f"the rules take {used} of {(full + 1) * LIMIT_BYTES} bytes; beyond that"
+            " prometheus-operator mounts one more ConfigMap, and Prometheus restarts;"
+            " delete AlertThresholds, or choose the time of the restart"
+        )
+        log.warning("%s: %s", namespace, text)
+        return Change("Warning", "RuleFilesNearLimit", text, key=str(full))
+
+
+def rule_file_bytes(rule: Body) -> int:
+    """The length of the file that prometheus-operator makes of a rule."""
+    return len(yaml.dump(rule["spec"], Dumper=yaml.CSafeDumper, width=1000))
+
+
+def _version(rule: Body) -> tuple[str, str]:
+    return rule["metadata"]["name"], str(rule["metadata"].get("resourceVersion"))
