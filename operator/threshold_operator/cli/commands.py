@@ -12,11 +12,10 @@ from typing import Any
 
 from threshold_operator.cli.changes import Change, World, changes, refusals
 from threshold_operator.cli.files import Checked, FileProblemError, load
-from threshold_operator.cli.index import with_table
 from threshold_operator.cli.output import Row, add_format, show
 from threshold_operator.cli.preview import add_preview
+from threshold_operator.cli.rendering import alert_files, differences, write
 from threshold_operator.cli.sources import (
-    CHART_FILES,
     FAILED,
     FOUND,
     ClusterError,
@@ -33,14 +32,11 @@ from threshold_operator.cli.sources import (
     valid,
     warn,
 )
-from threshold_operator.model.catalogue import Catalogue, CatalogueError, kebab
+from threshold_operator.model.catalogue import Catalogue, CatalogueError
 from threshold_operator.model.condition import condition_of
-from threshold_operator.model.signal import NAMESPACE_TOKEN
 from threshold_operator.model.threshold import WIDE, AlertThreshold, Problem, rfc3339
-from threshold_operator.promql.rules import alert_group, threshold_group
+from threshold_operator.promql.rules import threshold_group
 from threshold_operator.promql.text import rule_file
-
-GENERATED = "# Generated from catalogue.yaml by `threshold-operator generate`; edit that instead.\n"
 
 
 def main(
@@ -63,7 +59,6 @@ def main(
 def _parser(more: Iterable[Callable[[Commands], None]]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="threshold-operator", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    _add_generate(commands)
     _add_render(commands)
     _add_validate(commands)
     _add_diff(commands)
@@ -72,28 +67,6 @@ def _parser(more: Iterable[Callable[[Commands], None]]) -> argparse.ArgumentPars
     for add in more:
         add(commands)
     return parser
-
-
-def _add_generate(commands: Commands) -> None:
-    text, found = "write the chart's rules from the catalogue", "--check found files that are stale"
-    parser = add_command(commands, "generate", text, found)
-    add_catalogue(parser)
-    parser.add_argument(
-        "--namespace", default=NAMESPACE_TOKEN, help="default: the token that the chart fills in"
-    )
-    parser.add_argument("--output", type=Path, default=CHART_FILES / "rules", metavar="FOLDER")
-    parser.add_argument(
-        "--table",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="Markdown that holds the table of alerts between two markers; can be repeated",
-    )
-    parser.add_argument(
-        "--check", action="store_true", help="change nothing; exit 1 if files are stale"
-    )
-    parser.set_defaults(run=_generate)
 
 
 def _add_render(commands: Commands) -> None:
@@ -149,23 +122,6 @@ def _add_list(commands: Commands) -> None:
     parser.set_defaults(run=_list)
 
 
-def _generate(arguments: argparse.Namespace) -> int:
-    catalogue = Catalogue.load(arguments.catalogue)
-    wanted = _alert_files(catalogue, arguments.namespace)
-    tables = {file: with_table(file, catalogue) for file in arguments.table}
-    stale = _differences(arguments.output, wanted)
-    stale += [str(file) for file, text in tables.items() if file.read_text() != text]
-    if arguments.check and stale:
-        text = f"stale: {', '.join(stale)}; run `make generate`"
-        print(f"threshold-operator generate: {text}", file=sys.stderr)
-        return FOUND
-    _write(arguments.output, wanted)
-    for file, text in tables.items():
-        file.write_text(text)
-    print(f"{len(wanted)} rule files in {arguments.output}, {len(stale)} files changed")
-    return 0
-
-
 def _render(arguments: argparse.Namespace) -> int:
     """The chart's rules and the objects' in one folder that holds nothing else."""
     catalogue = Catalogue.load(arguments.catalogue)
@@ -178,13 +134,13 @@ def _render(arguments: argparse.Namespace) -> int:
         if complain(arguments.command, checked):
             return FOUND
         rendered = valid(checked)
-    wanted = _alert_files(catalogue, arguments.namespace)
+    wanted = alert_files(catalogue, arguments.namespace)
     for threshold in rendered:
         group = threshold_group(threshold, catalogue[threshold.spec.alert])
         if group["rules"]:
             wanted[f"threshold-{threshold.name}.yaml"] = rule_file([group])
-    stale = set(_differences(arguments.output, wanted))
-    _write(arguments.output, wanted)
+    stale = set(differences(arguments.output, wanted))
+    write(arguments.output, wanted)
     if arguments.format == "table":
         print(f"{len(wanted)} rule files in {arguments.output}, {len(stale)} changed")
     else:
@@ -333,27 +289,3 @@ def _scope(match: Mapping[str, str]) -> str:
 
 def _time(moment: datetime | None) -> str | None:
     return rfc3339(moment) if moment else None
-
-
-def _alert_files(catalogue: Catalogue, namespace: str) -> dict[str, str]:
-    """File name -> text, one file for each alert; those of a namespace are for one machine."""
-    return {
-        f"{kebab(entry.name)}.yaml": GENERATED + rule_file([alert_group(entry, namespace)])
-        for entry in catalogue
-        if namespace == NAMESPACE_TOKEN or entry.needs != "operator"  # none runs there
-    }
-
-
-def _differences(folder: Path, wanted: dict[str, str]) -> list[str]:
-    there = {path.name: path.read_text() for path in folder.glob("*.yaml")}
-    return sorted(name for name in there | wanted if there.get(name) != wanted.get(name))
-
-
-def _write(folder: Path, wanted: dict[str, str]) -> None:
-    """Make the folder hold exactly these files; one that is right already is left alone."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in _differences(folder, wanted):
-        if name in wanted:
-            (folder / name).write_text(wanted[name])
-        else:
-            (folder / name).unlink()

@@ -20,10 +20,6 @@ def in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-def test_the_generated_rules_are_current() -> None:
-    main(["generate", "--check"])
-
-
 def code_of(*argv: str) -> int:
     """The exit code of a command."""
     try:
@@ -31,23 +27,6 @@ def code_of(*argv: str) -> int:
     except SystemExit as ended:
         return int(ended.code or 0)
     return 0
-
-
-def test_a_stale_rule_file_is_named_and_left_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    main(["generate", "--output", str(tmp_path)])
-    stale = tmp_path / "stocks-api-latency-high.yaml"
-    stale.write_text("groups: []\n")
-    assert code_of("generate", "--check", "--output", str(tmp_path)) == 1
-    assert "stale: stocks-api-latency-high.yaml; run" in capsys.readouterr().err
-    assert stale.read_text() == "groups: []\n"
-
-
-def test_generate_removes_the_file_of_an_alert_that_is_gone(tmp_path: Path) -> None:
-    (tmp_path / "stocks-gone.yaml").write_text("groups: []\n")
-    main(["generate", "--output", str(tmp_path)])
-    assert not (tmp_path / "stocks-gone.yaml").exists()
 
 
 def test_render_writes_the_chart_rules_and_the_objects_of_one_namespace(tmp_path: Path) -> None:
@@ -256,7 +235,7 @@ def test_nothing_in_an_object_reaches_the_terminal_as_markup_or_escape(
     assert "\x1b" not in said, "and no colours where there is no terminal"
 
 
-@pytest.mark.parametrize("command", ["generate", "render", "validate", "diff", "preview", "list"])
+@pytest.mark.parametrize("command", ["render", "validate", "diff", "preview", "list"])
 def test_help_tells_the_exit_codes(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of(command, "--help") == 0
     said = " ".join(capsys.readouterr().out.split())

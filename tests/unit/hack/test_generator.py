@@ -1,13 +1,14 @@
-"""The table of alerts in the documentation, and that a stale one is told."""
+"""The files made from the catalogue, and that a stale one is told."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from threshold_operator.cli.commands import main
-from threshold_operator.cli.index import BEGIN, END, with_table
+from generator.__main__ import main
+from generator.alert_table import BEGIN, END, with_table
 from threshold_operator.model.catalogue import Catalogue, CatalogueError
 
 ROOT = Path(__file__).parents[3]
@@ -46,14 +47,36 @@ def test_a_page_without_one_place_for_it_is_refused(tmp_path: Path, text: str) -
         with_table(page(tmp_path, text), CATALOGUE)
 
 
-def test_generate_writes_it_and_check_tells_of_a_stale_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_is_written_and_check_tells_of_a_stale_one(tmp_path: Path) -> None:
     file, rules = page(tmp_path), str(tmp_path / "rules")
-    command = ["generate", "--output", rules, "--table", str(file)]
+    command = ["--output", rules, "--table", str(file)]
     main(command)
     main([*command, "--check"])
     file.write_text(file.read_text().replace("silent", "loud"))
-    with pytest.raises(SystemExit, match="1"):
+    with pytest.raises(SystemExit, match=re.escape(f"stale: {file}; run `make generate`")):
         main([*command, "--check"])
-    assert f"stale: {file}; run `make generate`" in capsys.readouterr().err
+
+
+@pytest.fixture(autouse=True)
+def in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def test_a_stale_rule_file_is_named_and_left_alone(tmp_path: Path) -> None:
+    main(["--output", str(tmp_path)])
+    stale = tmp_path / "stocks-api-latency-high.yaml"
+    stale.write_text("groups: []\n")
+    with pytest.raises(SystemExit, match=r"stale: stocks-api-latency-high\.yaml; run"):
+        main(["--check", "--output", str(tmp_path)])
+    assert stale.read_text() == "groups: []\n"
+
+
+def test_the_file_of_an_alert_that_is_gone_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "stocks-gone.yaml").write_text("groups: []\n")
+    main(["--output", str(tmp_path)])
+    assert not (tmp_path / "stocks-gone.yaml").exists()
+
+
+def test_a_catalogue_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"generator: .*gone\.yaml"):
+        main(["--catalogue", str(tmp_path / "gone.yaml")])

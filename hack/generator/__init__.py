@@ -1,0 +1,1 @@
+"""What is generated from the catalogue for this repository: rules, and tables of the alerts."""
