@@ -16,7 +16,7 @@ from tests.unit.operator.crowd import SYMBOLS, TIERS, Model, crowd
 from tests.unit.operator.objects import CATALOGUE, NAMESPACE, PNL
 
 from threshold_operator.model.precedence import Candidate, check, decide
-from threshold_operator.model.threshold import parse_time
+from threshold_operator.model.times import parse_time
 from threshold_operator.promql.rules import Group, alert_group, threshold_group
 from threshold_operator.promql.series import EFFECTIVE, OWN_RULE
 from threshold_operator.promql.text import rule_file

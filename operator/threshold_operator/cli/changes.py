@@ -23,8 +23,8 @@ from threshold_operator.model.threshold import (
     AlertThreshold,
     Problem,
     Severity,
-    rfc3339,
 )
+from threshold_operator.model.times import rfc3339
 
 
 @dataclass(frozen=True)

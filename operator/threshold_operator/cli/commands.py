@@ -34,7 +34,8 @@ from threshold_operator.cli.sources import (
 )
 from threshold_operator.model.catalogue import Catalogue, CatalogueError
 from threshold_operator.model.condition import condition_of
-from threshold_operator.model.threshold import WIDE, AlertThreshold, Problem, rfc3339
+from threshold_operator.model.threshold import WIDE, AlertThreshold, Problem
+from threshold_operator.model.times import rfc3339
 from threshold_operator.promql.rules import threshold_group
 from threshold_operator.promql.text import rule_file
 

@@ -34,8 +34,9 @@ from threshold_operator.evidence.preview import (
     window,
 )
 from threshold_operator.model.catalogue import Catalogue
-from threshold_operator.model.threshold import AlertThreshold, Severity, at_milliseconds
+from threshold_operator.model.threshold import AlertThreshold, Severity
 from threshold_operator.model.threshold import Preview as Wanted
+from threshold_operator.model.times import at_milliseconds
 
 _COLUMNS = (
     *("name", "alert", "scope", "tier", "numbers", "threshold"),

@@ -14,7 +14,8 @@ from threshold_operator.cli.changes import World
 from threshold_operator.cli.files import Checked, FileProblemError, load
 from threshold_operator.model.catalogue import Catalogue
 from threshold_operator.model.governors import Governors
-from threshold_operator.model.threshold import AlertThreshold, Problem, rfc3339
+from threshold_operator.model.threshold import AlertThreshold, Problem
+from threshold_operator.model.times import rfc3339
 
 CHART_FILES = Path("charts/stocks-fastapi/files")
 

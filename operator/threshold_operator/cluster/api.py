@@ -19,7 +19,8 @@ from kubernetes.aio.client.rest import RESTClientObject
 from threshold_operator.cluster.objects import MANAGER, RULE_API, RULE_KIND, Manifest
 from threshold_operator.model.threshold import API_VERSION, KIND, PLURAL
 
-Body = dict[str, Any]
+#: What the API server says: an object, ours to change.
+Answer = dict[str, Any]
 
 TIMEOUT = aiohttp.ClientTimeout(total=15)
 APPLY = "application/apply-patch+yaml"
@@ -87,19 +88,19 @@ class Kube:
         """Close the connections."""
         await self._session.close()
 
-    def list_thresholds(self) -> AsyncIterator[Body]:
+    def list_thresholds(self) -> AsyncIterator[Answer]:
         """All AlertThresholds."""
         return self._list(self._thresholds, API_VERSION, KIND)
 
-    def list_rules(self) -> AsyncIterator[Body]:
+    def list_rules(self) -> AsyncIterator[Answer]:
         """All PrometheusRules, whoever made them."""
         return self._list(self._rules, RULE_API, RULE_KIND)
 
-    async def get_rule(self, name: str) -> Body | None:
+    async def get_rule(self, name: str) -> Answer | None:
         """One PrometheusRule, whoever made it."""
         return await self._get(f"{self._rules}/{name}")
 
-    async def apply_rule(self, manifest: Manifest) -> Body:
+    async def apply_rule(self, manifest: Manifest) -> Answer:
         """Create the rule, or make the fields that we own what we want them to be."""
         return await self._apply(f"{self._rules}/{manifest['metadata']['name']}", manifest)
 
@@ -111,7 +112,7 @@ class Kube:
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": same}
         await self._call("DELETE", f"{self._rules}/{meta['name']}", body=options)
 
-    async def apply_status(self, body: Mapping[str, Any], status: Mapping[str, Any]) -> Body:
+    async def apply_status(self, body: Mapping[str, Any], status: Mapping[str, Any]) -> Answer:
         """Write the status of this very object: one of the same name, made since, is left alone."""
         meta = body["metadata"]
         wanted = {
@@ -127,16 +128,16 @@ class Kube:
         self._permit()
         await self._call("POST", self._events, body=event)
 
-    async def get_config_map(self, name: str) -> Body | None:
+    async def get_config_map(self, name: str) -> Answer | None:
         """The ConfigMap, if it exists."""
         return await self._get(f"{self._config_maps}/{name}")
 
-    async def list_prometheuses(self, namespace: str) -> list[Body]:
+    async def list_prometheuses(self, namespace: str) -> list[Answer]:
         """The Prometheus objects of prometheus-operator in any one namespace."""
         path = f"/apis/{RULE_API}/namespaces/{namespace}/{PROMETHEUSES}"
         return [each async for each in self._list(path, RULE_API, "Prometheus")]
 
-    async def list_pods(self, namespace: str, selector: str) -> list[Body]:
+    async def list_pods(self, namespace: str, selector: str) -> list[Answer]:
         """Pods of any one namespace by label selector."""
         path = f"/api/v1/namespaces/{namespace}/pods"
         return [each async for each in self._list(path, "v1", "Pod", selector)]
@@ -150,15 +151,15 @@ class Kube:
         patch = {"metadata": {"annotations": {annotation: value}}}
         await self._call("PATCH", path, body=patch, content_type=MERGE)
 
-    async def get_namespace(self, name: str) -> Body | None:
+    async def get_namespace(self, name: str) -> Answer | None:
         """The namespace itself, if it exists."""
         return await self._get(f"/api/v1/namespaces/{name}")
 
-    async def list_leases(self, selector: str) -> list[Body]:
+    async def list_leases(self, selector: str) -> list[Answer]:
         """Leases by label selector."""
         return [each async for each in self._list(self._leases, LEASE_API, "Lease", selector)]
 
-    async def get_lease(self, name: str) -> Body | None:
+    async def get_lease(self, name: str) -> Answer | None:
         """The Lease, if it exists."""
         return await self._get(f"{self._leases}/{name}")
 
@@ -172,7 +173,7 @@ class Kube:
 
     async def _list(
         self, path: str, api: str, kind: str, selector: str = ""
-    ) -> AsyncIterator[Body]:
+    ) -> AsyncIterator[Answer]:
         """Page after page: thousands at once would hold up everything else, and fill the memory."""
         first = [("limit", PAGE), *([("labelSelector", selector)] if selector else [])]
         query = first
@@ -186,13 +187,13 @@ class Kube:
                 return
             query = [*first, ("continue", token)]
 
-    async def _get(self, path: str) -> Body | None:
+    async def _get(self, path: str) -> Answer | None:
         try:
             return await self._call("GET", path)
         except GoneError:
             return None
 
-    async def _apply(self, path: str, wanted: Mapping[str, Any]) -> Body:
+    async def _apply(self, path: str, wanted: Mapping[str, Any]) -> Answer:
         self._permit()
         query = [("fieldManager", MANAGER), ("force", "true")]
         return await self._call("PATCH", path, query, wanted, APPLY)
@@ -204,7 +205,7 @@ class Kube:
         query: list[tuple[str, str]] | None = None,
         body: Mapping[str, Any] | None = None,
         content_type: str = JSON,
-    ) -> Body:
+    ) -> Answer:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Accept": JSON, "Content-Type": content_type}
         # Asked for each time: a pod's token is renewed within the hour.
@@ -240,7 +241,7 @@ async def configuration() -> Configuration:
     return wanted
 
 
-def _parsed(content: bytes) -> Body:
+def _parsed(content: bytes) -> Answer:
     try:
         answer = json.loads(content)
     except ValueError as error:

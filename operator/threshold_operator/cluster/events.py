@@ -9,7 +9,7 @@ from typing import Any
 
 from threshold_operator.cluster.objects import MANAGER
 from threshold_operator.model.body import Body
-from threshold_operator.model.threshold import rfc3339
+from threshold_operator.model.times import rfc3339
 
 #: The API server refuses longer ones.
 LONGEST_MESSAGE = 1024

@@ -20,7 +20,8 @@ from threshold_operator.model.condition import (
     condition_of,
 )
 from threshold_operator.model.precedence import ACCEPTED, Decision
-from threshold_operator.model.threshold import AlertThreshold, Mode, rfc3339
+from threshold_operator.model.threshold import AlertThreshold, Mode
+from threshold_operator.model.times import rfc3339
 
 Status = dict[str, Any]
 

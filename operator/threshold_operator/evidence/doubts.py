@@ -27,7 +27,13 @@ from threshold_operator.model.condition import (
     Verdict,
 )
 from threshold_operator.model.governors import Governors
-from threshold_operator.model.threshold import AlertThreshold, Mode, Severity, Tier, duration
+from threshold_operator.model.threshold import (
+    AlertThreshold,
+    Mode,
+    Severity,
+    Tier,
+)
+from threshold_operator.model.times import duration
 from threshold_operator.promql.rules import threshold_group
 from threshold_operator.promql.series import (
     EFFECTIVE,

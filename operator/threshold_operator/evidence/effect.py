@@ -56,13 +56,8 @@ def judge(
 
     :param rejected: why prometheus-operator doesn't hand the rule to Prometheus, if it says so.
     """
-    if threshold.expired(now):
-        until = f"{threshold.spec.expiresAt:%Y-%m-%dT%H:%M:%SZ}"
-        return Verdict("False", EXPIRED, f"expired at {until}: its numbers no longer hold")
-    if threshold.spec.mode is Mode.PREVIEW:
-        return Verdict("False", PREVIEW, "a Preview puts nothing in force: see status.preview")
-    if rejected:
-        return Verdict("False", REJECTED, rejected)
+    if (obvious := _obvious(threshold, now, rejected)) is not None:
+        return obvious
     found = {
         name: _patient(doubt, look.selection, now - applied)
         for name, seen in look.replicas.items()
@@ -75,6 +70,18 @@ def judge(
     hints = [_no_instance(threshold, entry, look), look.caveat]
     text = f"{_evaluate(len(look.replicas), len(look.replicas))} {numbers}"
     return Verdict("True", PROVEN, "; ".join(filter(None, [text, *hints])))
+
+
+def _obvious(threshold: AlertThreshold, now: datetime, rejected: str) -> Verdict | None:
+    """What is known without a look at Prometheus."""
+    if threshold.expired(now):
+        until = f"{threshold.spec.expiresAt:%Y-%m-%dT%H:%M:%SZ}"
+        return Verdict("False", EXPIRED, f"expired at {until}: its numbers no longer hold")
+    if threshold.spec.mode is Mode.PREVIEW:
+        return Verdict("False", PREVIEW, "a Preview puts nothing in force: see status.preview")
+    if rejected:
+        return Verdict("False", REJECTED, rejected)
+    return None
 
 
 def alert_state(threshold: AlertThreshold, entry: Entry, look: Look, governors: Governors) -> str:

@@ -22,8 +22,8 @@ from threshold_operator.model.threshold import (
     Preview,
     Severity,
     Tier,
-    duration,
 )
+from threshold_operator.model.times import duration
 from threshold_operator.promql.rules import pending_for
 
 

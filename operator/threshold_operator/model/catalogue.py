@@ -21,8 +21,8 @@ from threshold_operator.model.threshold import (
     Problem,
     Severity,
     Tier,
-    Timing,
 )
+from threshold_operator.model.times import Timing
 
 
 class CatalogueError(ValueError):

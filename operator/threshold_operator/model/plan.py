@@ -9,7 +9,8 @@ from typing import Protocol
 from threshold_operator.model.body import Body
 from threshold_operator.model.catalogue import Catalogue
 from threshold_operator.model.precedence import Candidate, Decision, Refusal, check, decide
-from threshold_operator.model.threshold import AlertThreshold, parse_time
+from threshold_operator.model.threshold import AlertThreshold
+from threshold_operator.model.times import parse_time
 
 #: Objects that claim something in common may stand in each other's way: alert, scope.
 Claim = tuple[str, str]

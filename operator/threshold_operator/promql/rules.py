@@ -19,8 +19,8 @@ from threshold_operator.model.threshold import (
     Mode,
     Severity,
     Tier,
-    duration,
 )
+from threshold_operator.model.times import duration
 from threshold_operator.promql.expressions import (
     chart_condition,
     governing,

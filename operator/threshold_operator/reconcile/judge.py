@@ -18,7 +18,8 @@ from threshold_operator.model.condition import (
 )
 from threshold_operator.model.governors import Governors
 from threshold_operator.model.precedence import Decision
-from threshold_operator.model.threshold import AlertThreshold, parse_time
+from threshold_operator.model.threshold import AlertThreshold
+from threshold_operator.model.times import parse_time
 from threshold_operator.reconcile.context import Context
 from threshold_operator.reconcile.probe import CALM_SECONDS, Probe
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from threshold_operator.cluster.api import KubeError
-from threshold_operator.model.threshold import rfc3339
+from threshold_operator.model.times import rfc3339
 
 log = logging.getLogger(__name__)
 

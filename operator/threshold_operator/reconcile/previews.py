@@ -28,7 +28,8 @@ from threshold_operator.evidence.preview import (
 )
 from threshold_operator.model.catalogue import Catalogue
 from threshold_operator.model.precedence import Decision
-from threshold_operator.model.threshold import AlertThreshold, at_milliseconds
+from threshold_operator.model.threshold import DEFAULT_WINDOW, AlertThreshold
+from threshold_operator.model.times import at_milliseconds
 
 log = logging.getLogger(__name__)
 
@@ -148,8 +149,7 @@ class Previews:
         return failed_preview(threshold, text), RETRY_SECONDS
 
     async def _ask(self, past: Past, threshold: AlertThreshold) -> Status:
-        now, span = self._now(), window(threshold)
-        assert span is not None  # noqa: S101 - only those are wanted
+        now, span = self._now(), window(threshold) or DEFAULT_WINDOW
         others = [each for each in in_force(self._all.values(), now) if each.name != threshold.name]
         asked = question(threshold, self._catalogue[threshold.spec.alert], others)
         report = await past.preview(asked, milliseconds(span), round(now.timestamp() * 1000))

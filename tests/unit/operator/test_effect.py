@@ -24,7 +24,8 @@ from threshold_operator.evidence.selectors import Selection
 from threshold_operator.model.condition import Verdict
 from threshold_operator.model.governors import Governors
 from threshold_operator.model.precedence import Decision
-from threshold_operator.model.threshold import AlertThreshold, Mode, Severity, duration
+from threshold_operator.model.threshold import AlertThreshold, Mode, Severity
+from threshold_operator.model.times import duration
 from threshold_operator.promql.rules import alert_group, threshold_group
 from threshold_operator.promql.series import (
     EFFECTIVE,

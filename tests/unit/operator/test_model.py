@@ -13,8 +13,8 @@ from threshold_operator.model.threshold import (
     InvalidThresholdError,
     Mode,
     Severity,
-    duration,
 )
+from threshold_operator.model.times import duration
 
 
 def body(**spec: Any) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from tests.unit.operator.crowd import DEFAULTS, SYMBOLS, TIERS, Model, crowd
 from tests.unit.operator.objects import CATALOGUE, LATENCY, NOW, PNL, RATE, body, threshold
 
 from threshold_operator.model.precedence import Candidate, Decision, Refusal, check, decide
-from threshold_operator.model.threshold import AlertThreshold, parse_time
+from threshold_operator.model.threshold import AlertThreshold
+from threshold_operator.model.times import parse_time
 from threshold_operator.promql.rules import threshold_group
 
 
