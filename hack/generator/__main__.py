@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from generator.alert_table import with_table
+from generator.crd import with_spec
 from threshold_operator.cli.rendering import alert_files, differences, write
 from threshold_operator.cli.sources import CHART_FILES
 from threshold_operator.model.catalogue import Catalogue, CatalogueError
@@ -19,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = _parser().parse_args(argv)
     try:
         stale = _stale(arguments)
-    except CatalogueError as error:
+    except (CatalogueError, ValueError) as error:
         sys.exit(f"generator: {error}")
     if arguments.check and stale:
         sys.exit(f"generator: stale: {', '.join(stale)}; run `make generate`")
@@ -40,6 +41,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="Markdown that holds the table of alerts between two markers; can be repeated",
     )
+    parser.add_argument(
+        "--crd", type=Path, action="append", default=[], metavar="FILE", help="the CRD's template"
+    )
     parser.add_argument("--check", action="store_true", help="change nothing")
     return parser
 
@@ -48,12 +52,13 @@ def _stale(arguments: argparse.Namespace) -> list[str]:
     """Names of the files that were not as they should be; now they are, unless ``--check``."""
     catalogue = Catalogue.load(arguments.catalogue)
     rules = alert_files(catalogue, arguments.namespace)
-    tables = {file: with_table(file, catalogue) for file in arguments.table}
+    texts = {file: with_table(file, catalogue) for file in arguments.table}
+    texts |= {file: with_spec(file) for file in arguments.crd}
     stale = differences(arguments.output, rules)
-    stale += [str(file) for file, text in tables.items() if file.read_text() != text]
+    stale += [str(file) for file, text in texts.items() if file.read_text() != text]
     if not arguments.check:
         write(arguments.output, rules)
-        for file, text in tables.items():
+        for file, text in texts.items():
             file.write_text(text)
     print(f"{len(rules)} rule files in {arguments.output}, {len(stale)} files changed")
     return stale

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from generator import crd
 from generator.__main__ import main
 from generator.alert_table import BEGIN, END, with_table
+from generator.crd import CRD
 from threshold_operator.model.catalogue import Catalogue, CatalogueError
+from threshold_operator.model.threshold import Spec
 
 ROOT = Path(__file__).parents[3]
 CATALOGUE = Catalogue.load(ROOT / "charts" / "stocks-fastapi" / "files" / "catalogue.yaml")
@@ -80,3 +84,33 @@ def test_the_file_of_an_alert_that_is_gone_is_removed(tmp_path: Path) -> None:
 def test_a_catalogue_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"generator: .*gone\.yaml"):
         main(["--catalogue", str(tmp_path / "gone.yaml")])
+
+
+def test_the_crd_has_the_limits_of_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "crd.yaml"
+    copy.write_text(CRD.read_text())
+    command = ["--output", str(tmp_path / "rules"), "--crd", str(copy)]
+    main(command)
+    assert copy.read_text() == CRD.read_text()
+    monkeypatch.setitem(crd._LIMITS, "LONGEST_TIMING", timedelta(days=8))
+    with pytest.raises(SystemExit, match=r"stale: .*crd\.yaml; run `make generate`"):
+        main([*command, "--check"])
+    main(command)
+    assert "<= 691200" in copy.read_text()
+
+
+def test_a_field_of_the_model_is_one_of_the_crd(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Longer(Spec):
+        note: str = ""
+
+    monkeypatch.setattr(crd, "Spec", Longer)
+    assert crd.spec()["properties"]["note"] == {"type": "string"}
+
+
+def test_a_crd_without_one_place_for_it_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "crd.yaml"
+    file.write_text("no markers")
+    with pytest.raises(ValueError, match=r"crd\.yaml: there must be one"):
+        crd.with_spec(file)
