@@ -4,9 +4,10 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 IB_ASYNC := .venv-ib-async
+LOWEST := .lowest-kopf
 CLUSTER := PYTHONPATH=hack python3 -m cluster
 
-.PHONY: help up down test bench venv lock lint unit integration ib-async rules e2e generate local local-apply local-delete dash pictures
+.PHONY: help up down test bench venv lock lint unit integration ib-async lowest-kopf rules e2e generate local local-apply local-delete dash pictures
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,7 +35,7 @@ pictures: $(VENV)/.installed ## PNG of the dashboards into docs/images, from a r
 	hack/debian-packages chromium
 	$(BIN)/python -m monitoring.dash.pictures $(ARGS)
 
-test: lint unit integration ib-async rules e2e ## Everything: lint, unit, integration, promtool and e2e on kind
+test: lint unit integration ib-async lowest-kopf rules e2e ## Everything: lint, unit, integration, promtool and e2e on kind
 
 venv: $(VENV)/.installed ## The development environment in .venv
 
@@ -43,6 +44,10 @@ $(VENV)/.installed: requirements/dev.txt hack/venv
 
 $(IB_ASYNC)/.installed: requirements/test-ib-async.txt hack/venv
 	hack/venv $(IB_ASYNC) requirements/test-ib-async.txt
+
+$(LOWEST)/.installed: requirements/lowest-kopf.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --upgrade --target $(LOWEST) -r $<
+	touch $@
 
 lock: $(VENV)/.installed ## Pin the dependencies of every image anew
 	PATH=$(CURDIR)/$(BIN):$$PATH hack/lock --upgrade
@@ -65,6 +70,10 @@ integration: $(VENV)/.installed ## Real PostgreSQL, Prometheus, Alertmanager and
 ib-async: $(IB_ASYNC)/.installed ## The same tests of the gateway's link with ib_async, in an environment of its own
 	hack/debian-packages postgresql
 	$(IB_ASYNC)/bin/pytest $(addprefix tests/,unit/api/test_gateway.py integration/api/test_link.py integration/api/test_changes.py integration/api/test_fills.py)
+
+lowest-kopf: $(VENV)/.installed $(LOWEST)/.installed ## The operator's watches with the oldest kopf that pyproject.toml allows
+	$(CLUSTER) tools >/dev/null
+	PYTHONPATH=$(CURDIR)/$(LOWEST) $(BIN)/pytest tests/unit/operator/test_handlers.py tests/integration/operator/test_faults.py -k "not thousands"
 
 rules: $(VENV)/.installed ## promtool tests of the rules; runbooks and metrics against the running programs
 	hack/debian-packages prometheus prometheus-alertmanager prometheus-node-exporter

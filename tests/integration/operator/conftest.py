@@ -204,7 +204,13 @@ def operators(
             output = stack.enter_context(log.open("wb"))
             environment = {
                 **os.environ,
-                "PYTHONPATH": str(CHART.parents[1] / "operator"),
+                "PYTHONPATH": os.pathsep.join(
+                    # What the tests themselves run with, such as another kopf, comes first.
+                    [
+                        *filter(None, [os.environ.get("PYTHONPATH")]),
+                        str(CHART.parents[1] / "operator"),
+                    ]
+                ),
                 "KUBECONFIG": str(sign_in(desk, through)),
                 "THRESHOLDS_NAMESPACE": served or desk.namespace,
                 "THRESHOLDS_LEASE_NAMESPACE": desk.namespace,
