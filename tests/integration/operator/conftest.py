@@ -35,6 +35,12 @@ SOON = 90
 ALERT = "StocksOrderRejectionRateHigh"
 
 
+#: What the tests themselves run with, such as another kopf, comes first.
+PATH = os.pathsep.join(
+    filter(None, [os.environ.get("PYTHONPATH"), str(CHART.parents[1] / "operator")])
+)
+
+
 @dataclass
 class Operator:
     """A running operator."""
@@ -204,13 +210,7 @@ def operators(
             output = stack.enter_context(log.open("wb"))
             environment = {
                 **os.environ,
-                "PYTHONPATH": os.pathsep.join(
-                    # What the tests themselves run with, such as another kopf, comes first.
-                    [
-                        *filter(None, [os.environ.get("PYTHONPATH")]),
-                        str(CHART.parents[1] / "operator"),
-                    ]
-                ),
+                "PYTHONPATH": PATH,
                 "KUBECONFIG": str(sign_in(desk, through)),
                 "THRESHOLDS_NAMESPACE": served or desk.namespace,
                 "THRESHOLDS_LEASE_NAMESPACE": desk.namespace,
