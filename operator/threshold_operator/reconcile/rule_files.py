@@ -6,7 +6,6 @@ blind for half a minute, and without a volume its history is gone. So it is said
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 
 import yaml
@@ -14,8 +13,6 @@ import yaml
 from threshold_operator.cluster.events import Change
 from threshold_operator.model.body import Body
 from threshold_operator.telemetry import Metrics
-
-log = logging.getLogger(__name__)
 
 LIMIT_BYTES = 512 * 1024
 #: A warning comes when this share of a ConfigMap is full.
@@ -29,11 +26,12 @@ class RuleFiles:
         self._metrics, self._others = metrics, others
         #: By namespace, then by name and version of a rule: its bytes.
         self._bytes: dict[str, dict[tuple[str, str], int]] = {}
-        self._told: set[int] = set()
+        #: Boundaries that were near, or passed, when it was last said.
+        self._told = 0
         metrics.rule_file_limit.set(LIMIT_BYTES)
 
     def weigh(self, namespace: str, rules: Iterable[Body]) -> Change | None:
-        """Measure the rules of one namespace; returns what is to be reported, each thing once."""
+        """Measure the rules of one namespace; returns what is to be said, until it was."""
         before = self._bytes.get(namespace, {})
         versions = {_version(rule): rule for rule in rules}
         known = self._bytes[namespace] = {
@@ -41,18 +39,28 @@ class RuleFiles:
             for version, rule in versions.items()
         }
         self._metrics.rule_files.labels(namespace).set(sum(known.values()))
-        used = self._others + sum(sum(sizes.values()) for sizes in self._bytes.values())
-        full, rest = divmod(used, LIMIT_BYTES)
-        if rest < NEAR * LIMIT_BYTES or full in self._told:
+        near = self._near()
+        self._told = min(self._told, near)  # fewer rules now: it is said again when they grow
+        if near == self._told:
             return None
-        self._told.add(full)
         text = (
-            f"the rules take {used} of {(full + 1) * LIMIT_BYTES} bytes; beyond that"
+            f"the rules take {self._used} of {near * LIMIT_BYTES} bytes; beyond that"
             " prometheus-operator mounts one more ConfigMap, and Prometheus restarts;"
             " delete AlertThresholds, or choose the time of the restart"
         )
-        log.warning("%s: %s", namespace, text)
-        return Change("Warning", "RuleFilesNearLimit", text, key=str(full))
+        return Change("Warning", "RuleFilesNearLimit", text, key=str(near))
+
+    def said(self) -> None:
+        """The warning is where people see it."""
+        self._told = self._near()
+
+    @property
+    def _used(self) -> int:
+        return self._others + sum(sum(sizes.values()) for sizes in self._bytes.values())
+
+    def _near(self) -> int:
+        """How many boundaries are near, or passed."""
+        return int(self._used / LIMIT_BYTES + 1 - NEAR)
 
 
 def rule_file_bytes(rule: Body) -> int:

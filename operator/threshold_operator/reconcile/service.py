@@ -179,6 +179,7 @@ class Operator:
             await self._reconcile(namespace, until=self._neighbours.came(namespace))
             self.health.left(namespace)
             self.metrics.count_objects(namespace, {})
+            self._rule_files.weigh(namespace, ())
 
     async def _reconcile(
         self, namespace: str, until: Coroutine[Any, Any, None] | None = None

@@ -96,7 +96,8 @@ class Reconciler:
         objects = self._store.thresholds.all()
         if change is not None and objects:
             newest = max(objects, key=lambda body: str(body["metadata"].get("creationTimestamp")))
-            await self._writer.report(newest, change)
+            if await self._writer.report(newest, change):
+                self._context.rule_files.said()
 
     async def _rest(self) -> None:
         """Until something happens, or is due."""

@@ -95,13 +95,16 @@ class Writer:
             self._store.touch(body["metadata"]["name"])
         return True
 
-    async def report(self, body: Body, change: Change) -> None:
-        """One Event that isn't about a status; where it can't be written the log has it."""
+    async def report(self, body: Body, change: Change) -> bool:
+        """One Event that isn't about a status; returns whether it is written."""
         self._metrics.writes.labels("event").inc()
+        log.warning("%s: %s", body["metadata"]["name"], change.message)
         try:
             await self._cluster.create_event(event(body, change, self._now()))
         except KubeError as error:
             log.warning("can't report %s: %s", change.reason, error)
+            return error.status == CONFLICT  # else it was reported before a restart
+        return True
 
     async def _report(self, body: Body, before: Mapping[str, Any], wanted: Status) -> None:
         for change in transitions(before, wanted, body):

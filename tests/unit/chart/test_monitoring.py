@@ -15,6 +15,7 @@ from tests.unit.chart.conftest import CHART, Helm, Manifest, only
 
 from threshold_operator.model.catalogue import Catalogue
 from threshold_operator.promql.rules import alert_group
+from threshold_operator.reconcile.rule_files import rule_file_bytes
 
 Find = Callable[[str, str], Manifest]
 
@@ -54,6 +55,16 @@ def test_row_e_every_shard_of_prometheus_scrapes(find: Find, name: str) -> None:
     (endpoint,) = find("ServiceMonitor", name)["spec"]["endpoints"]
     on_every_shard = {"targetLabel": "__tmp_disable_sharding", "replacement": "true"}
     assert endpoint["relabelings"] == [on_every_shard]
+
+
+def test_row_k_the_default_of_other_rules_counts_those_of_the_chart(find: Find) -> None:
+    """The operator weighs only the rules of objects: without the chart's it warns too late."""
+    stack = 200_000
+    containers = find("Deployment", "stocks-operator")["spec"]["template"]["spec"]["containers"]
+    others = {e["name"]: e.get("value") for e in containers[0]["env"]}[
+        "THRESHOLDS_OTHER_RULE_BYTES"
+    ]
+    assert int(str(others)) >= stack + rule_file_bytes(find("PrometheusRule", "stocks-alerts"))
 
 
 def test_services_select_the_pods_of_their_deployments(find: Find, default: list[Manifest]) -> None:

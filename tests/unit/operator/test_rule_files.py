@@ -53,14 +53,42 @@ def shown(metrics: Metrics) -> dict[str, float]:
 @pytest.mark.parametrize("full", [0, 1], ids=["the first ConfigMap", "the second"])
 def test_row_k_it_is_said_once_before_each_boundary(metrics: Metrics, full: int) -> None:
     room = rule_file_bytes(rule())
-    quiet = RuleFiles(metrics, others=full * LIMIT_BYTES + int(0.9 * LIMIT_BYTES) - room - 1)
+    others = full * LIMIT_BYTES + int(0.9 * LIMIT_BYTES)
+    quiet = RuleFiles(metrics, others=others - room - 1)
+    quiet.said()
     assert quiet.weigh("desk", [rule()]) is None
-    near = RuleFiles(metrics, others=(full + 1) * LIMIT_BYTES - room - 1)
+    near = RuleFiles(metrics, others=others - 1)
+    near.said()
     change = near.weigh("desk", [rule()])
     assert change is not None
     assert (change.level, change.reason) == ("Warning", "RuleFilesNearLimit")
     assert f"of {(full + 1) * LIMIT_BYTES} bytes" in change.message
+    assert near.weigh("desk", [rule()]) == change, "until it was said"
+    near.said()
     assert near.weigh("desk", [rule(version=2)]) is None
+
+
+def test_row_k_it_is_said_after_a_leap_and_again_after_a_fall(metrics: Metrics) -> None:
+    files = RuleFiles(metrics, others=LIMIT_BYTES - 1)
+    assert files.weigh("desk", [rule()]) is not None, "the boundary is passed at once"
+    files = RuleFiles(metrics, others=int(0.9 * LIMIT_BYTES) - 1)
+    assert files.weigh("desk", [rule()]) is not None
+    files.said()
+    assert files.weigh("desk", []) is None
+    assert files.weigh("desk", [rule()]) is not None
+
+
+def test_row_k_all_namespaces_share_the_room(metrics: Metrics) -> None:
+    room = rule_file_bytes(rule())
+    files = RuleFiles(metrics, others=int(0.9 * LIMIT_BYTES) - 2 * room + 1)
+    assert files.weigh("desk", [rule()]) is None
+    assert files.weigh("other", [rule()]) is not None
+
+
+def test_row_k_the_limit_is_shown(metrics: Metrics) -> None:
+    RuleFiles(metrics)
+    (family,) = metrics.rule_file_limit.collect()
+    assert [sample.value for sample in family.samples] == [LIMIT_BYTES]
 
 
 async def test_row_k_the_newest_object_has_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
