@@ -52,7 +52,7 @@ def test_a_lowered_number_pages_and_deleting_it_brings_the_default_back(
     firing = "--for=jsonpath={.status.state}=firing"
     stack.kubectl("wait", firing, "at/rejection-rate", "--timeout=60s")
     row = stack.kubectl("get", "alertthresholds").splitlines()[-1].split()
-    assert row[:7] == ["rejection-rate", ALERT, "*", "0.02", "0.05", "Enforce", "True"]
+    assert row[:7] == ["rejection-rate", ALERT, "*", "0.02", "0.05", "Ready", "firing"]
 
     # A number changed under a firing alert does not interrupt it.
     before = stack.alert(ALERT)
@@ -143,7 +143,7 @@ def test_a_preview_tells_what_would_have_been_and_puts_nothing_in_force(
     tier = {"threshold": LOWERED, "for": "0s"}
     stack.apply(manifest(tmp_path, "tried", critical=tier, **spec))
     found = eventually(lambda: preview(stack, "tried"), bool, within=120)
-    assert (found["window"], found["step"]) == ("1h", "15s")
+    assert (found["window"], found["step"]) == ("1h", "5s")
     assert 0 < found["coverage"] <= 1
     new, in_force = (found["tiers"]["critical"][which] for which in ("new", "inForce"))
     assert (new["threshold"], in_force["threshold"]) == (LOWERED, DEFAULT)
