@@ -84,6 +84,14 @@ SIGNAL = {
 BOTH = {CRITICAL: Comparison(Terms(ABOVE, 5), Terms(ABOVE, 7))}
 
 
+@pytest.mark.parametrize(("last", "lasts"), [(8.0, True), (1.0, False)], ids=["on", "over"])
+def test_a_report_says_whether_its_last_episode_goes_on(last: float, lasts: bool) -> None:
+    stage = Stage({CRITICAL: Comparison(Terms(ABOVE, 5), Terms(ABOVE, 5))})
+    stage.feed(TIMES[:3], {"TSLA": dict(zip(TIMES, [1.0, 8.0, last], strict=False))})
+    new, _ = stage.report(0, TIMES[2], STEP).tiers[CRITICAL]
+    assert new.lasts is lasts
+
+
 def test_a_report_counts_over_all_instances() -> None:
     stage = Stage(BOTH)
     stage.feed(TIMES, SIGNAL)
