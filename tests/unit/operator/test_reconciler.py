@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.unit.operator.fakes import Bench
 from tests.unit.operator.objects import NAMESPACE, PNL, body, threshold
-from tests.unit.operator.test_effect import perfect
+from tests.unit.operator.test_effect import perfect, sample
 
 from threshold_operator.cluster.api import GoneError, KubeError
 from threshold_operator.cluster.objects import ACCEPTED
@@ -45,6 +45,19 @@ async def test_an_object_costs_one_rule_one_status_and_one_more_when_it_arrives(
     assert bench.cluster.condition("tsla") == ("True", "Effective")
     assert bench.cluster.writes == {"rule": 1, "status": 2}
     assert bench.count("threshold_propagation_seconds_sum") == 2
+
+
+async def test_the_state_follows_the_alert_and_not_what_was_known_before(bench: Bench) -> None:
+    await proven(bench)
+    assert bench.cluster.thresholds["tsla"]["status"]["state"] == "inactive"
+    firing = sample(1, symbol="TSLA", alertstate="firing")
+    calm = bench.prometheus.seen
+    bench.prometheus.seen = replace(calm, alerts={(PNL, "critical"): (firing,)})
+    await bench.relist()
+    assert bench.cluster.thresholds["tsla"]["status"]["state"] == "firing"
+    bench.prometheus.seen = calm
+    await bench.relist()
+    assert bench.cluster.thresholds["tsla"]["status"]["state"] == "inactive"
 
 
 async def test_turns_over_unchanged_objects_write_nothing(bench: Bench) -> None:
