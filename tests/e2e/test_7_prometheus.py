@@ -146,7 +146,7 @@ def operator(stack: Stack) -> list[tuple[str, int]]:
     return [
         (pod["metadata"]["name"], status["restartCount"])
         for pod in pods
-        for status in pod["status"]["containerStatuses"]
+        for status in pod["status"].get("containerStatuses", [])
     ]
 
 
@@ -196,6 +196,8 @@ def environment(stack: Stack, **variables: str | None) -> Iterator[None]:
     ]
     stack.kubectl("set", "env", "deployment/stocks-operator", *words)
     stack.kubectl(*rollout)
+    # The one before is on its way out for some seconds more.
+    eventually(lambda: operator(stack), lambda pods: len(pods) == 1, within=SOON)
     yield
     stack.kubectl("rollout", "undo", "deployment/stocks-operator")
     stack.kubectl(*rollout)

@@ -51,7 +51,7 @@ async def test_the_state_follows_the_alert_and_not_what_was_known_before(bench: 
     await proven(bench)
     assert bench.cluster.thresholds["tsla"]["status"]["state"] == "inactive"
     firing = sample(1, symbol="TSLA", alertstate="firing")
-    calm = bench.prometheus.seen
+    calm = perfect(threshold("tsla", PNL, **TSLA))
     bench.prometheus.seen = replace(calm, alerts={(PNL, "critical"): (firing,)})
     await bench.relist()
     assert bench.cluster.thresholds["tsla"]["status"]["state"] == "firing"
