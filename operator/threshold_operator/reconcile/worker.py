@@ -32,6 +32,7 @@ from threshold_operator.reconcile.context import Context
 from threshold_operator.reconcile.judge import Judge
 from threshold_operator.reconcile.orphans import Orphans
 from threshold_operator.reconcile.previews import Previews
+from threshold_operator.reconcile.probe import CALM_SECONDS
 from threshold_operator.reconcile.writer import RefusedError, Writer, version
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Reconciler:
         store, catalogue = context.store, context.catalogue
         self._planner = Planner(store.thresholds, store.recaller(catalogue), catalogue)
         self._backoff = Backoff()
+        self._weighed_at = float("-inf")
         #: By name: alert, and what holds for the object.
         self._states: dict[str, tuple[str, str]] = {}
         #: By name: versions of an object and its rule whose newer ones were waited for.
@@ -91,6 +93,9 @@ class Reconciler:
 
     async def _weigh(self) -> None:
         """Say it on the newest object where the rules come near to what fits in one ConfigMap."""
+        if self._clock() < self._weighed_at + CALM_SECONDS:
+            return
+        self._weighed_at = self._clock()
         rules = self._store.rules.all()
         change = self._context.rule_files.weigh(self._context.namespace, rules)
         objects = self._store.thresholds.all()
