@@ -12,7 +12,7 @@ from tests.waiting import eventually
 from threshold_operator.model.catalogue import Entry
 
 #: Shown only once there is something to show; the unit tests know their labels.
-SELDOM = {"threshold_objects"}
+SELDOM = {"threshold_objects", "threshold_rule_file_bytes"}
 
 
 def shown(page: str) -> dict[str, set[str]]:
