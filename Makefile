@@ -73,7 +73,7 @@ ib-async: $(IB_ASYNC)/.installed ## The same tests of the gateway's link with ib
 
 lowest-kopf: $(VENV)/.installed $(LOWEST)/.installed ## The operator's watches with the oldest kopf that pyproject.toml allows
 	$(CLUSTER) tools >/dev/null
-	PYTHONPATH=$(CURDIR)/$(LOWEST) $(BIN)/pytest tests/unit/operator/test_handlers.py tests/integration/operator/test_faults.py -k watch
+	PYTHONPATH=$(CURDIR)/$(LOWEST) $(BIN)/pytest tests/unit/operator/test_handlers.py tests/integration/operator/test_faults.py::test_a_watch_that_ends_starts_anew_and_not_in_a_loop
 
 rules: $(VENV)/.installed ## promtool tests of the rules; runbooks and metrics against the running programs
 	hack/debian-packages prometheus prometheus-alertmanager prometheus-node-exporter
