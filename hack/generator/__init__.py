@@ -1,1 +1,1 @@
-"""What is generated from the catalogue for this repository: rules, and tables of the alerts."""
+"""What is generated here: rules and tables from the catalogue, the CRD's schema from the model."""

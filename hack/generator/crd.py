@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from threshold_operator.model import times
 from threshold_operator.model.threshold import Spec
-from threshold_operator.model.times import LONGEST_TIMING, LONGEST_WINDOW, SHORTEST_WINDOW
 
 CRD = Path("charts/stocks-fastapi/templates/operator/crd.yaml")
 WORDS = Path(__file__).with_name("spec.yaml")
@@ -20,11 +19,8 @@ BEGIN = (
 )
 END = "            # end of spec\n"
 
-_LIMITS: dict[str, timedelta] = {
-    "LONGEST_TIMING": LONGEST_TIMING,
-    "SHORTEST_WINDOW": SHORTEST_WINDOW,
-    "LONGEST_WINDOW": LONGEST_WINDOW,
-}
+_LIMITS = ("LONGEST_TIMING", "SHORTEST_WINDOW", "LONGEST_WINDOW")
+_PATTERNS = ("DURATION", "TIME")
 #: What the API server fills in; other defaults of the model are only the operator's.
 _DEFAULTS = {"mode", "window"}
 
@@ -42,9 +38,9 @@ def with_spec(file: Path = CRD) -> str:
 
 def spec() -> dict[str, Any]:
     """The schema as Kubernetes wants it: structural, without null and without references."""
-    words = WORDS.read_text()
-    for name, limit in _LIMITS.items():
-        words = words.replace(f"@{name}@", str(round(limit.total_seconds())))
+    said = {name: getattr(times, name) for name in _PATTERNS}
+    said |= {name: f"{getattr(times, name).total_seconds():.0f}" for name in _LIMITS}
+    words = re.sub("@([A-Z_]+)@", lambda found: said[found[1]], WORDS.read_text())
     model = Spec.model_json_schema(by_alias=True)
     schema: dict[str, Any]
     schema = _laid_over(_structural(model, model["$defs"]), yaml.safe_load(words)["spec"])

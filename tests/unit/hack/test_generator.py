@@ -12,8 +12,9 @@ from generator import crd
 from generator.__main__ import main
 from generator.alert_table import BEGIN, END, with_table
 from generator.crd import CRD
+from threshold_operator.model import times
 from threshold_operator.model.catalogue import Catalogue, CatalogueError
-from threshold_operator.model.threshold import Spec
+from threshold_operator.model.threshold import Preview, Spec, Tier
 
 ROOT = Path(__file__).parents[3]
 CATALOGUE = Catalogue.load(ROOT / "charts" / "stocks-fastapi" / "files" / "catalogue.yaml")
@@ -86,19 +87,29 @@ def test_a_catalogue_that_is_missing_is_named(tmp_path: Path) -> None:
         main(["--catalogue", str(tmp_path / "gone.yaml")])
 
 
-def test_the_crd_has_the_limits_of_the_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "value", "written"),
+    [
+        ("LONGEST_TIMING", timedelta(days=8), "<= 691200"),
+        ("SHORTEST_WINDOW", timedelta(hours=2), "s >= 7200"),
+        ("LONGEST_WINDOW", timedelta(days=31), "s <= 2678400"),
+        ("DURATION", times.DURATION.replace("7", "5"), "self.matches('^([0-9]{1,5}w)?"),
+        ("TIME", "2[0-9]{3}-.*Z", "self.matches('^2[0-9]{3}-.*Z$')"),
+    ],
+)
+def test_the_crd_has_the_limits_and_patterns_of_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object, written: str
 ) -> None:
     copy = tmp_path / "crd.yaml"
     copy.write_text(CRD.read_text())
     command = ["--output", str(tmp_path / "rules"), "--crd", str(copy)]
     main(command)
     assert copy.read_text() == CRD.read_text()
-    monkeypatch.setitem(crd._LIMITS, "LONGEST_TIMING", timedelta(days=8))
+    monkeypatch.setattr(times, name, value)
     with pytest.raises(SystemExit, match=r"stale: .*crd\.yaml; run `make generate`"):
         main([*command, "--check"])
     main(command)
-    assert "<= 691200" in copy.read_text()
+    assert written in copy.read_text()
 
 
 def test_a_field_of_the_model_is_one_of_the_crd(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +118,13 @@ def test_a_field_of_the_model_is_one_of_the_crd(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(crd, "Spec", Longer)
     assert crd.spec()["properties"]["note"] == {"type": "string"}
+
+
+def test_the_policy_knows_the_fields_of_the_model() -> None:
+    policy = (CRD.parent / "admission.yaml").read_text()
+    for model in (Spec, Tier, Preview):
+        fields = [field.alias or name for name, field in model.model_fields.items()]
+        assert f'"{fields}"' in policy
 
 
 def test_a_crd_without_one_place_for_it_is_refused(tmp_path: Path) -> None:
