@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = _parser().parse_args(argv)
     try:
         stale = _stale(arguments)
-    except (CatalogueError, ValueError) as error:
+    except CatalogueError as error:
         sys.exit(f"generator: {error}")
     if arguments.check and stale:
         sys.exit(f"generator: stale: {', '.join(stale)}; run `make generate`")

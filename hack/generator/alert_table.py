@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
-from threshold_operator.model.catalogue import Catalogue, CatalogueError, Entry
+from generator.section import filled
+from threshold_operator.model.catalogue import Catalogue, Entry
 from threshold_operator.model.threshold import Severity
 
 RUNBOOKS = Path("docs/runbooks")
@@ -14,7 +14,6 @@ BEGIN, END = "<!-- alerts: written by `make generate` -->\n", "<!-- end of alert
 
 _COLUMNS = ("alert", "fires when", "warning", "critical", "scope", "without series")
 _HEAD = f"| {' | '.join(_COLUMNS)} |\n{'|---' * len(_COLUMNS)}|\n"
-_SECTION = re.compile(f"(?<={re.escape(BEGIN)}).*(?={re.escape(END)})", re.DOTALL)
 
 
 def with_table(file: Path, catalogue: Catalogue) -> str:
@@ -22,16 +21,9 @@ def with_table(file: Path, catalogue: Catalogue) -> str:
 
     :raises CatalogueError: where the file can't be read, or has no markers.
     """
-    try:
-        text = file.read_text()
-    except OSError as error:
-        raise CatalogueError(f"{file}: {error}") from error
     runbooks = os.path.relpath(RUNBOOKS, file.parent)
     rows = "".join(_row(entry, runbooks) for entry in catalogue)
-    filled, count = _SECTION.subn(lambda _: f"\n{_HEAD}{rows}\n", text)
-    if count != 1:
-        raise CatalogueError(f"{file}: there must be one {BEGIN.strip()} with its end")
-    return filled
+    return filled(file, BEGIN, END, f"\n{_HEAD}{rows}\n")
 
 
 def _row(entry: Entry, runbooks: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from generator.section import filled
 from threshold_operator.model import times
 from threshold_operator.model.threshold import Spec
 
@@ -26,14 +27,13 @@ _DEFAULTS = {"mode", "window"}
 
 
 def with_spec(file: Path = CRD) -> str:
-    """The text of the CRD's template with the schema of today between its two markers."""
+    """The text of the CRD's template with the schema of today between its two markers.
+
+    :raises CatalogueError: where the file can't be read, or has no markers.
+    """
     text = yaml.dump({"spec": spec()}, Dumper=_Plain, sort_keys=False, width=10_000)
     lines = "".join(f"            {line}\n" for line in text.splitlines())
-    section = re.compile(f"(?<={re.escape(BEGIN)}).*(?={re.escape(END)})", re.DOTALL)
-    filled, count = section.subn(lambda _: lines, file.read_text())
-    if count != 1:
-        raise ValueError(f"{file}: there must be one {BEGIN.strip()} with its end")
-    return filled
+    return filled(file, BEGIN, END, lines)
 
 
 def spec() -> dict[str, Any]:

@@ -77,22 +77,26 @@ def complain(command: str, checked: Iterable[Checked]) -> bool:
 
 def warn(command: str, checked: list[Checked], catalogue: Catalogue, now: datetime) -> None:
     """Say what is valid and most likely not meant."""
+    hold: dict[str, list[AlertThreshold]] = {}
+    for threshold in valid(checked):
+        if not threshold.expired(now):
+            hold.setdefault(threshold.namespace, []).append(threshold)
+    known = {namespace: Governors.of(thresholds) for namespace, thresholds in hold.items()}
     for each in checked:
         if each.threshold is not None:
-            for text in _warnings(each.threshold, valid(checked), catalogue, now):
+            governors = known.get(each.threshold.namespace, Governors())
+            for text in _warnings(each.threshold, governors, catalogue, now):
                 print(f"threshold-operator {command}: {each}: warning: {text}", file=sys.stderr)
 
 
 def _warnings(
-    threshold: AlertThreshold, others: list[AlertThreshold], catalogue: Catalogue, now: datetime
+    threshold: AlertThreshold, governors: Governors, catalogue: Catalogue, now: datetime
 ) -> Iterator[str]:
     expiry = threshold.spec.expiresAt
     if expiry is not None and expiry <= now:
         text = f"spec.expiresAt: {rfc3339(expiry)} has passed"
         yield f"{text}; the object will be accepted as Expired, and the defaults hold"
-        return
-    hold = [o for o in others if o.namespace == threshold.namespace and not o.expired(now)]
-    if text := Governors.of(hold).out_of_order(threshold, catalogue[threshold.spec.alert]):
+    elif text := governors.out_of_order(threshold, catalogue[threshold.spec.alert]):
         yield text
 
 

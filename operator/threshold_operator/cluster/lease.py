@@ -136,10 +136,11 @@ class Election:
 
     def _note_rival(self, lease: Mapping[str, Any] | None) -> None:
         """No other release may serve the same: it would write the same objects, otherwise."""
-        labels = (lease or {}).get("metadata", {}).get("labels") or {}
-        theirs, ours = (known.get(RELEASE, "") for known in (labels, self._candidate.labels))
-        is_rival = lease is not None and theirs and ours and theirs != ours
-        rival = f"{holder(lease)} of the release {theirs}" if lease and is_rival else ""
+        rival, ours = "", self._candidate.labels.get(RELEASE)
+        if lease is not None:
+            theirs = (lease["metadata"].get("labels") or {}).get(RELEASE)
+            if theirs and ours and theirs != ours:
+                rival = f"{holder(lease)} of the release {theirs}"
         if rival and rival != self.rival:
             log.warning("%s serves this namespace; %s does nothing", rival, self._identity)
         self.rival = rival

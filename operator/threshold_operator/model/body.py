@@ -6,3 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 Body = Mapping[str, Any]
+
+
+def version(body: Body) -> str:
+    """What changes with each write of an object."""
+    return str(body["metadata"].get("resourceVersion"))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
-#: As Prometheus writes them, without milliseconds and years: nobody is paged by either.
+#: As Prometheus writes them, without milliseconds and years, which no alert needs.
 #: The schema in the CRD has the same pattern, so it is one that RE2 reads as well.
 DURATION = "".join(f"([0-9]{{1,7}}{unit})?" for unit in "wdhms")
 _UNITS = ("weeks", "days", "hours", "minutes", "seconds")

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-from threshold_operator.cluster.api import CONFLICT, KubeError
-from threshold_operator.cluster.events import Change, event
+from threshold_operator.cluster.api import KubeError
+from threshold_operator.cluster.events import Change
 from threshold_operator.cluster.objects import PREFIX, is_ours
 from threshold_operator.model.body import Body
 from threshold_operator.reconcile.context import Context
+from threshold_operator.reconcile.writer import Reporting, tell
 
 log = logging.getLogger(__name__)
 
@@ -21,15 +22,11 @@ log = logging.getLogger(__name__)
 GRACE_SECONDS = 300.0
 
 
-class Cluster(Protocol):
+class Cluster(Reporting, Protocol):
     """What is needed of the Kubernetes API."""
 
     async def delete_rule(self, rule: Body) -> None:
         """Delete this very version of a rule."""
-        ...
-
-    async def create_event(self, event: Body) -> None:
-        """Report in ``kubectl describe``."""
         ...
 
 
@@ -81,12 +78,8 @@ class Orphans:
         log.warning("%s: %s", self._context.namespace, text)
         change = Change("Warning", "Orphaned", text, uid)
         self._unreported.discard(uid)
-        try:
-            await self._cluster.create_event(event(rule, change, self._context.clocks.now()))
-        except KubeError as error:
-            if error.status != CONFLICT:  # else it was reported before a restart
-                log.warning("can't report the orphan %s: %s", name, error)
-                self._unreported.add(uid)
+        if not await tell(self._cluster, rule, change, self._context.clocks.now()):
+            self._unreported.add(uid)
 
     async def _remove(self, rule: Body) -> None:
         name = rule["metadata"]["name"]

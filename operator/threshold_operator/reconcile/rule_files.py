@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import yaml
 
 from threshold_operator.cluster.events import Change
-from threshold_operator.model.body import Body
+from threshold_operator.model.body import Body, version
 from threshold_operator.telemetry import Metrics
 
 LIMIT_BYTES = 512 * 1024
@@ -33,10 +33,10 @@ class RuleFiles:
     def weigh(self, namespace: str, rules: Iterable[Body]) -> Change | None:
         """Measure the rules of one namespace; returns what is to be said, until it was."""
         before = self._bytes.get(namespace, {})
-        versions = {_version(rule): rule for rule in rules}
+        versions = {(rule["metadata"]["name"], version(rule)): rule for rule in rules}
         known = self._bytes[namespace] = {
-            version: before[version] if version in before else rule_file_bytes(rule)
-            for version, rule in versions.items()
+            seen: before[seen] if seen in before else rule_file_bytes(rule)
+            for seen, rule in versions.items()
         }
         self._metrics.rule_files.labels(namespace).set(sum(known.values()))
         near = self._near()
@@ -66,7 +66,3 @@ class RuleFiles:
 def rule_file_bytes(rule: Body) -> int:
     """The length of the file that prometheus-operator makes of a rule."""
     return len(yaml.dump(rule["spec"], Dumper=yaml.CSafeDumper, width=1000))
-
-
-def _version(rule: Body) -> tuple[str, str]:
-    return rule["metadata"]["name"], str(rule["metadata"].get("resourceVersion"))

@@ -22,7 +22,7 @@ from threshold_operator.cluster.objects import (
     rule_name,
 )
 from threshold_operator.cluster.status import Status, desired_status
-from threshold_operator.model.body import Body
+from threshold_operator.model.body import Body, version
 from threshold_operator.model.condition import REJECTED, Verdict, condition_of
 from threshold_operator.model.plan import Planner
 from threshold_operator.model.precedence import Decision
@@ -33,7 +33,7 @@ from threshold_operator.reconcile.judge import Judge
 from threshold_operator.reconcile.orphans import Orphans
 from threshold_operator.reconcile.previews import Previews
 from threshold_operator.reconcile.probe import CALM_SECONDS
-from threshold_operator.reconcile.writer import RefusedError, Writer, version
+from threshold_operator.reconcile.writer import RefusedError, Writer
 
 log = logging.getLogger(__name__)
 

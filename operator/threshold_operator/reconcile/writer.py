@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Protocol
 
 from threshold_operator.cluster.api import CONFLICT, GoneError, KubeError
 from threshold_operator.cluster.events import Change, event
 from threshold_operator.cluster.objects import Manifest, belongs_to, in_sync
 from threshold_operator.cluster.status import Status, same_status, transitions
-from threshold_operator.model.body import Body
+from threshold_operator.model.body import Body, version
 from threshold_operator.reconcile.context import Context
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,15 @@ class RefusedError(Exception):
     """The rule can't be written, and the object's author should know why."""
 
 
-class Cluster(Protocol):
+class Reporting(Protocol):
+    """The part of the Kubernetes API that takes Events."""
+
+    async def create_event(self, event: Body) -> None:
+        """Report in ``kubectl describe``."""
+        ...
+
+
+class Cluster(Reporting, Protocol):
     """What is needed of the Kubernetes API."""
 
     async def apply_rule(self, manifest: Manifest) -> dict[str, Any]:
@@ -32,10 +41,6 @@ class Cluster(Protocol):
 
     async def apply_status(self, body: Body, status: Status) -> dict[str, Any]:
         """Write a status."""
-        ...
-
-    async def create_event(self, event: Body) -> None:
-        """Report in ``kubectl describe``."""
         ...
 
 
@@ -99,12 +104,7 @@ class Writer:
         """One Event that isn't about a status; returns whether it is written."""
         self._metrics.writes.labels("event").inc()
         log.warning("%s: %s", body["metadata"]["name"], change.message)
-        try:
-            await self._cluster.create_event(event(body, change, self._now()))
-        except KubeError as error:
-            log.warning("can't report %s: %s", change.reason, error)
-            return error.status == CONFLICT  # else it was reported before a restart
-        return True
+        return await tell(self._cluster, body, change, self._now())
 
     async def _report(self, body: Body, before: Mapping[str, Any], wanted: Status) -> None:
         for change in transitions(before, wanted, body):
@@ -128,6 +128,17 @@ class Writer:
         self._postponed.discard(name)
 
 
+async def tell(cluster: Reporting, body: Body, change: Change, now: datetime) -> bool:
+    """Create one Event; returns whether it is there, now or from before a restart."""
+    try:
+        await cluster.create_event(event(body, change, now))
+    except KubeError as error:
+        if error.status != CONFLICT:
+            log.warning("can't report %s of %s: %s", change.reason, body["metadata"]["name"], error)
+            return False
+    return True
+
+
 def _explained(error: KubeError) -> Exception:
     """What a person can mend goes into the status; temporary errors are retried."""
     if isinstance(error, GoneError):
@@ -137,8 +148,3 @@ def _explained(error: KubeError) -> Exception:
     if error.status in LASTING:
         return RefusedError(f"the API server refuses the rule: {error}")
     return error
-
-
-def version(body: Body) -> str:
-    """What changes with each write of an object."""
-    return str(body["metadata"].get("resourceVersion"))

@@ -61,7 +61,7 @@ class Mortal:
             httpx.get(url, headers={"Authorization": "Bearer admin"}).raise_for_status()
 
     def spare(self) -> Operator:
-        """Nobody dies any more; returns who lives, once it has looked at each object."""
+        """Kill no more; returns the operator that lives, once it has looked at each object."""
         with self._turn:
             self.fatal = lambda _: False
         last = self.lives[-1]

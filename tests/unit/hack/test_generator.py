@@ -1,4 +1,4 @@
-"""The files made from the catalogue, and that a stale one is told."""
+"""The files made from the catalogue; a stale one is named."""
 
 from __future__ import annotations
 

@@ -235,3 +235,12 @@ class Bench:
 
     def count(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def counted(metrics: Metrics) -> dict[tuple[str, str, str], float]:
+    """Objects by namespace, alert and what holds for them."""
+    (family,) = metrics.objects.collect()
+    return {
+        (s.labels["namespace"], s.labels["alert"], s.labels["state"]): s.value
+        for s in family.samples
+    }

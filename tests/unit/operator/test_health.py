@@ -8,7 +8,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 from prometheus_client import CollectorRegistry
-from tests.unit.operator.fakes import Clock
+from tests.unit.operator.fakes import Clock, counted
 
 from threshold_operator.telemetry import (
     LOST_AFTER_SECONDS,
@@ -144,14 +144,6 @@ def test_objects_are_counted_by_namespace_and_alert() -> None:
     }
     metrics.rests()
     assert counted(metrics) == {}
-
-
-def counted(metrics: Metrics) -> dict[tuple[str, str, str], float]:
-    (family,) = metrics.objects.collect()
-    return {
-        (s.labels["namespace"], s.labels["alert"], s.labels["state"]): s.value
-        for s in family.samples
-    }
 
 
 def test_a_success_is_none_while_anything_else_fails() -> None:

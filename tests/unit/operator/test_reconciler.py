@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.unit.operator.fakes import Bench
+from tests.unit.operator.fakes import Bench, counted
 from tests.unit.operator.objects import NAMESPACE, PNL, body, threshold
 from tests.unit.operator.test_effect import perfect, sample
 
@@ -462,12 +462,7 @@ async def test_the_objects_are_counted_by_what_holds_for_them(bench: Bench) -> N
     await proven(bench)
     bench.cluster.create(body("bad", "StocksNothing"))
     await bench.relist()
-    counted = {
-        (s.labels["namespace"], s.labels["alert"], s.labels["state"]): s.value
-        for family in bench.metrics.objects.collect()
-        for s in family.samples
-    }
-    assert counted == {
+    assert counted(bench.metrics) == {
         (NAMESPACE, PNL, "Ready"): 1,
         (NAMESPACE, "StocksNothing", "UnknownAlert"): 1,
     }
