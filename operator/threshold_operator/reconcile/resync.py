@@ -22,8 +22,9 @@ from threshold_operator.telemetry import Health, Metrics
 log = logging.getLogger(__name__)
 
 RESYNC_SECONDS = 60.0
-#: While one of the kinds isn't installed nothing can be watched, and lists are all that we have;
-#: and once more when it is: kopf lists after us, and never tells what was deleted in between.
+#: While one of the kinds isn't installed nothing can be watched, and lists are all that we have.
+#: When it is, kopf lists some time after us, and never tells what was deleted in between: the
+#: pause grows from here, twice as long each time.
 UNWATCHED_SECONDS = 5.0
 
 LISTS = "lists"
@@ -55,6 +56,7 @@ class Resync:
         self._cluster, self._namespaces = cluster, namespaces
         self._health, self._metrics, self._clock = health, metrics, clock
         self._backoff = Backoff()
+        self._pause = UNWATCHED_SECONDS
         self.watchable = asyncio.Event()
 
     async def run(self) -> None:
@@ -77,7 +79,9 @@ class Resync:
         self._backoff.succeeded(LISTS)
         self._health.listed()
         self._metrics.ended(LISTS, well=True)
-        return RESYNC_SECONDS if watched else UNWATCHED_SECONDS
+        if watched:
+            self._pause = min(2 * self._pause, RESYNC_SECONDS)
+        return self._pause
 
     async def _relist(self) -> int:
         """Returns how many changes no event had told of."""

@@ -287,10 +287,16 @@ async def test_nothing_is_decided_before_everything_was_listed(bench: Bench) -> 
     assert bench.health.synced
 
 
+async def test_lists_come_ever_more_rarely_after_the_start(bench: Bench) -> None:
+    pauses = [await bench.resync.turn() for _ in range(7)]
+    assert pauses == [5, 10, 20, 40, 60, 60, 60]
+
+
 async def test_a_lost_event_is_made_up_for_by_the_next_list(bench: Bench) -> None:
     bench.cluster.create(body("tight"))
     await bench.turn()
-    await bench.turn(after=5)  # the second list, for what kopf's own comes too late
+    for pause in (5, 10, 20, 40):  # the lists for what kopf's own comes too late
+        await bench.turn(after=pause)
     bench.cluster.edit_rule("threshold-tight", labels={"app.kubernetes.io/managed-by": "x"})
     bench.cluster.create(body("late", PNL))
     await bench.turn(after=59)
